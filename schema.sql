@@ -1,0 +1,435 @@
+-- Troupe's relational schema, as it is now, readable from top to bottom. PRAGMA user_version names the last migration that is
+-- included here (src/store/migrations/NNN.sql lead to it from every released version; a test proves that both ways meet).
+--
+-- Conventions: STRICT tables. Ids are 63-bit, time-ordered, made by the program (base/id.h). Moments are milliseconds since 1970 UTC and end in _at.
+-- What can be restored has deleted_at. JSON columns hold what is read and written whole and never searched inside.
+-- Booleans are 0 or 1. Blob keys are the SHA-256 of the bytes in hex (store/blob.h).
+
+-- ====================================================================================================================
+-- The instance
+-- ====================================================================================================================
+
+-- Facts about this installation that are not settings: 'setup_code_hash', 'starters_added', ...
+CREATE TABLE instance (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Keys that sign access tokens (ES256). The newest that is not retired signs; all that are here verify, and are shown in the JWKS.
+CREATE TABLE signing_key (
+    kid           TEXT    NOT NULL PRIMARY KEY,   -- RFC 7638 thumbprint
+    secret_sealed BLOB    NOT NULL,               -- 32 bytes under the key file, AES-256-GCM, context = kid
+    created_at    INTEGER NOT NULL,
+    retired_at    INTEGER                         -- signs no more; deleted when the last token it signed has expired
+) STRICT, WITHOUT ROWID;
+
+-- Work that must happen even if the process dies: store/job.h.
+CREATE TABLE job (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    kind         TEXT    NOT NULL,
+    user_id      INTEGER,                         -- for whom, NULL for the house
+    payload      TEXT    NOT NULL DEFAULT '{}',   -- JSON
+    state        TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'dead', 'cancelled')),
+    run_at       INTEGER NOT NULL,                -- not before this moment
+    lease_until  INTEGER,                         -- while running: after this moment somebody else may take it
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    progress     INTEGER NOT NULL DEFAULT 0,
+    total        INTEGER NOT NULL DEFAULT 0,      -- 0: not known
+    is_cancelled INTEGER NOT NULL DEFAULT 0 CHECK (is_cancelled IN (0, 1)),
+    reason       TEXT,                            -- of the last failure, for a person
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX job_due ON job (run_at) WHERE state = 'queued';
+CREATE INDEX job_leased ON job (lease_until) WHERE state = 'running';
+CREATE INDEX job_of_kind ON job (kind, state);
+
+-- First answers to Idempotency-Key, kept for 24 hours: store/idempotency.h.
+CREATE TABLE idempotency (
+    user_id      INTEGER NOT NULL,                -- 0 for callers without an account
+    key          TEXT    NOT NULL,
+    fingerprint  BLOB    NOT NULL,                -- SHA-256 of method, path and body: the key belongs to one request
+    status       INTEGER,                         -- NULL while the first request is under way
+    content_type TEXT,
+    body         BLOB,
+    created_at   INTEGER NOT NULL,
+    PRIMARY KEY (user_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_old ON idempotency (created_at);
+
+-- ====================================================================================================================
+-- People
+-- ====================================================================================================================
+
+CREATE TABLE user (
+    id                INTEGER NOT NULL PRIMARY KEY,
+    email             TEXT    NOT NULL,           -- as typed
+    email_folded      TEXT    NOT NULL UNIQUE,    -- lower case, the name by which people sign in; replaced on deletion
+    email_verified_at INTEGER,
+    display_name      TEXT    NOT NULL,
+    role              TEXT    NOT NULL CHECK (role IN ('owner', 'admin', 'moderator', 'creator', 'member')),
+    password_phc      TEXT,                       -- Argon2id PHC string; NULL: no password login
+    avatar_blob       TEXT,
+    preferences       TEXT    NOT NULL DEFAULT '{}',  -- JSON object, keys by account/account.c
+    is_adult          INTEGER NOT NULL DEFAULT 0 CHECK (is_adult IN (0, 1)),  -- the result of the age gate, never the date of birth
+    adult_declared_at INTEGER,
+    disabled_at       INTEGER,                    -- may not sign in
+    token_epoch       INTEGER NOT NULL DEFAULT 0, -- raised to end every access token of this person at once
+    revision          INTEGER NOT NULL DEFAULT 1,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    deleted_at        INTEGER
+) STRICT;
+CREATE UNIQUE INDEX user_owner ON user (role) WHERE role = 'owner' AND deleted_at IS NULL;  -- one owner
+
+-- "Who I am" cards. One is the default; a conversation may choose another.
+CREATE TABLE persona (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    user_id     INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    name        TEXT    NOT NULL,
+    description TEXT    NOT NULL DEFAULT '',
+    avatar_blob TEXT,
+    is_default  INTEGER NOT NULL DEFAULT 0 CHECK (is_default IN (0, 1)),
+    revision    INTEGER NOT NULL DEFAULT 1,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX persona_of_user ON persona (user_id, id);
+CREATE UNIQUE INDEX persona_default ON persona (user_id) WHERE is_default = 1;
+
+-- One sign-in on one device: the family of its refresh tokens (RFC 9700 section 4.14).
+CREATE TABLE session (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    user_id      INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    device       TEXT    NOT NULL DEFAULT '',     -- from User-Agent, shortened
+    address      TEXT    NOT NULL DEFAULT '',     -- of the last use
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL,                -- the absolute end; refreshing does not move it
+    revoked_at   INTEGER,
+    revoke_reason TEXT CHECK (revoke_reason IN ('logout', 'revoked', 'reuse', 'password', 'disabled'))
+) STRICT;
+CREATE INDEX session_of_user ON session (user_id, id);
+CREATE INDEX session_expired ON session (expires_at);
+
+CREATE TABLE refresh_token (
+    hash       BLOB    NOT NULL PRIMARY KEY,      -- SHA-256 of the token; the token itself is nowhere
+    session_id INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    issued_at  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,                  -- the idle end
+    used_at    INTEGER,                           -- once used, showing it again ends the family
+    successor  BLOB                               -- hash of the token that replaced it
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refresh_token_of_session ON refresh_token (session_id);
+
+CREATE TABLE api_key (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    user_id      INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    name         TEXT    NOT NULL,
+    hint         TEXT    NOT NULL,                -- the first letters, to tell keys apart
+    hash         BLOB    NOT NULL UNIQUE,         -- SHA-256 of the key
+    scopes       TEXT    NOT NULL,                -- space-separated words: 'read chat write admin'
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER,
+    last_used_at INTEGER,                         -- to the minute
+    revoked_at   INTEGER
+) STRICT;
+CREATE INDEX api_key_of_user ON api_key (user_id, id);
+
+CREATE TABLE invite (
+    id         INTEGER NOT NULL PRIMARY KEY,
+    code       TEXT    NOT NULL UNIQUE,           -- shown to those who may invite, so kept readable
+    role       TEXT    NOT NULL DEFAULT 'member' CHECK (role IN ('admin', 'moderator', 'creator', 'member')),
+    note       TEXT    NOT NULL DEFAULT '',
+    uses_left  INTEGER NOT NULL CHECK (uses_left >= 0),
+    created_by INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
+CREATE INDEX invite_by_time ON invite (id);
+
+-- Failed sign-ins by account and by address, for the growing delay.
+CREATE TABLE login_failure (
+    subject      TEXT    NOT NULL PRIMARY KEY,    -- 'account:<hash of the folded e-mail>' or 'address:<ip>'
+    count        INTEGER NOT NULL,
+    last_at      INTEGER NOT NULL,
+    locked_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX login_failure_old ON login_failure (last_at);
+
+-- ====================================================================================================================
+-- Characters and lore
+-- ====================================================================================================================
+
+-- A character is a Character Card V3 (https://github.com/kwaroran/character-card-spec-v3) and a few columns of ours.
+CREATE TABLE character (
+    id                        INTEGER NOT NULL PRIMARY KEY,
+    owner_id                  INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    name                      TEXT    NOT NULL,
+    nickname                  TEXT    NOT NULL DEFAULT '',
+    description               TEXT    NOT NULL DEFAULT '',
+    personality               TEXT    NOT NULL DEFAULT '',
+    scenario                  TEXT    NOT NULL DEFAULT '',
+    first_mes                 TEXT    NOT NULL DEFAULT '',
+    mes_example               TEXT    NOT NULL DEFAULT '',
+    alternate_greetings       TEXT    NOT NULL DEFAULT '[]',  -- JSON array of texts
+    group_only_greetings      TEXT    NOT NULL DEFAULT '[]',  -- likewise
+    system_prompt             TEXT    NOT NULL DEFAULT '',
+    post_history_instructions TEXT    NOT NULL DEFAULT '',
+    creator_notes             TEXT    NOT NULL DEFAULT '',
+    tags                      TEXT    NOT NULL DEFAULT '[]',  -- JSON array of texts, in the owner's order; character_tag is its index
+    creator                   TEXT    NOT NULL DEFAULT '',
+    character_version         TEXT    NOT NULL DEFAULT '',
+    source                    TEXT    NOT NULL DEFAULT '[]',  -- JSON array of addresses
+    extensions                TEXT    NOT NULL DEFAULT '{}',  -- JSON object, kept as it came
+    unknown                   TEXT    NOT NULL DEFAULT '{}',  -- JSON object: members of an imported card that we have no name for, and where they stood
+    tagline                   TEXT    NOT NULL DEFAULT '',
+    visibility                TEXT    NOT NULL DEFAULT 'private' CHECK (visibility IN ('private', 'unlisted', 'public')),
+    content_tier              TEXT    NOT NULL DEFAULT 'all_ages' CHECK (content_tier IN ('all_ages', 'mature', 'adult')),
+    talkativeness             REAL    NOT NULL DEFAULT 0.5 CHECK (talkativeness BETWEEN 0 AND 1),
+    voice                     TEXT    NOT NULL DEFAULT '',
+    vrm_id                    INTEGER,
+    model_settings            TEXT    NOT NULL DEFAULT '{}',  -- JSON object
+    avatar_blob               TEXT,
+    origin                    TEXT    NOT NULL DEFAULT 'created' CHECK (origin IN ('created', 'imported', 'starter', 'duplicate')),
+    revision                  INTEGER NOT NULL DEFAULT 1,
+    created_at                INTEGER NOT NULL,
+    updated_at                INTEGER NOT NULL,
+    deleted_at                INTEGER
+) STRICT;
+CREATE INDEX character_of_owner ON character (owner_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX character_public ON character (id) WHERE visibility = 'public' AND deleted_at IS NULL;
+CREATE INDEX character_trash ON character (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- Every save, whole: what can be compared and brought back. The newest row equals the character.
+CREATE TABLE character_revision (
+    character_id INTEGER NOT NULL REFERENCES character (id) ON DELETE CASCADE,
+    revision     INTEGER NOT NULL,
+    card         TEXT    NOT NULL,                -- JSON: the API's character object without what follows from the reader
+    saved_by     INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    PRIMARY KEY (character_id, revision)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE character_tag (
+    tag          TEXT    NOT NULL,                -- folded
+    character_id INTEGER NOT NULL REFERENCES character (id) ON DELETE CASCADE,
+    PRIMARY KEY (tag, character_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX character_tag_of ON character_tag (character_id);
+
+CREATE TABLE favourite (
+    user_id      INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    character_id INTEGER NOT NULL REFERENCES character (id) ON DELETE CASCADE,
+    created_at   INTEGER NOT NULL,
+    PRIMARY KEY (user_id, character_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX favourite_of_character ON favourite (character_id);
+
+-- What people search characters by. Rebuilt from `character`; rowid = character.id; written by character_store.c with the character.
+CREATE VIRTUAL TABLE character_words USING fts5 (
+    name, nickname, tagline, tags, creator, description,
+    tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
+);
+-- Names again as trigrams, for words that are typed wrong.
+CREATE VIRTUAL TABLE character_trigrams USING fts5 (name, tags, tokenize = "trigram");
+
+CREATE TABLE lorebook (
+    id                 INTEGER NOT NULL PRIMARY KEY,
+    owner_id           INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    character_id       INTEGER REFERENCES character (id) ON DELETE CASCADE,  -- the character's own book
+    name               TEXT    NOT NULL DEFAULT '',
+    description        TEXT    NOT NULL DEFAULT '',
+    scan_depth         INTEGER,                   -- messages that keys are looked for in; NULL: the house's default
+    token_budget       INTEGER,                   -- NULL: the house's default
+    recursive_scanning INTEGER NOT NULL DEFAULT 0 CHECK (recursive_scanning IN (0, 1)),
+    extensions         TEXT    NOT NULL DEFAULT '{}',
+    unknown            TEXT    NOT NULL DEFAULT '{}',
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX lorebook_of_character ON lorebook (character_id) WHERE character_id IS NOT NULL;
+CREATE INDEX lorebook_of_owner ON lorebook (owner_id, id);
+
+CREATE TABLE lore_entry (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    lorebook_id     INTEGER NOT NULL REFERENCES lorebook (id) ON DELETE CASCADE,
+    place           INTEGER NOT NULL,             -- order in the book, for editing and export
+    keys            TEXT    NOT NULL DEFAULT '[]',
+    secondary_keys  TEXT    NOT NULL DEFAULT '[]',
+    content         TEXT    NOT NULL DEFAULT '',
+    name            TEXT    NOT NULL DEFAULT '',
+    comment         TEXT    NOT NULL DEFAULT '',
+    enabled         INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    constant        INTEGER NOT NULL DEFAULT 0 CHECK (constant IN (0, 1)),        -- always in the prompt
+    selective       INTEGER NOT NULL DEFAULT 0 CHECK (selective IN (0, 1)),       -- also needs a secondary key
+    case_sensitive  INTEGER CHECK (case_sensitive IN (0, 1)),                     -- NULL: not said
+    use_regex       INTEGER NOT NULL DEFAULT 0 CHECK (use_regex IN (0, 1)),
+    insertion_order REAL    NOT NULL DEFAULT 100, -- lower stands earlier in the prompt
+    priority        REAL,                         -- lower is dropped first when the budget is short; NULL: not said
+    position        TEXT    CHECK (position IN ('before_char', 'after_char')),    -- NULL: not said
+    extensions      TEXT    NOT NULL DEFAULT '{}',
+    unknown         TEXT    NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE INDEX lore_entry_of_book ON lore_entry (lorebook_id, place);
+
+-- ====================================================================================================================
+-- Models
+-- ====================================================================================================================
+
+CREATE TABLE model (
+    id             INTEGER NOT NULL PRIMARY KEY,
+    name           TEXT    NOT NULL UNIQUE,       -- what people see
+    provider       TEXT    NOT NULL CHECK (provider IN ('openai', 'ollama', 'anthropic', 'understudy')),
+    base_url       TEXT    NOT NULL DEFAULT '',
+    model          TEXT    NOT NULL DEFAULT '',   -- the endpoint's name for it
+    key_sealed     BLOB,                          -- API key under the key file, AES-256-GCM, context = 'model:<id>'
+    context_tokens INTEGER NOT NULL DEFAULT 8192 CHECK (context_tokens >= 512),
+    reply_tokens   INTEGER NOT NULL DEFAULT 1024 CHECK (reply_tokens >= 16),
+    tokens_scale   REAL    NOT NULL DEFAULT 1.0,  -- corrects the estimate of tokens.c from reported usage
+    is_enabled     INTEGER NOT NULL DEFAULT 1 CHECK (is_enabled IN (0, 1)),
+    revision       INTEGER NOT NULL DEFAULT 1,
+    created_at     INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL
+) STRICT;
+
+-- A named, ordered list of models; 'default' answers when nothing else is said. The Understudy stands behind every route's end.
+CREATE TABLE route (
+    name     TEXT    NOT NULL,
+    place    INTEGER NOT NULL,
+    model_id INTEGER NOT NULL REFERENCES model (id) ON DELETE CASCADE,
+    PRIMARY KEY (name, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX route_of_model ON route (model_id);
+
+-- One row per call of a model.
+CREATE TABLE usage (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    user_id         INTEGER NOT NULL,
+    conversation_id INTEGER,
+    message_id      INTEGER,
+    model_id        INTEGER,                      -- NULL: the Understudy
+    task            TEXT    NOT NULL DEFAULT 'chat',
+    outcome         TEXT    NOT NULL CHECK (outcome IN ('complete', 'stopped', 'interrupted', 'failed')),
+    prompt_tokens   INTEGER NOT NULL,
+    reply_tokens    INTEGER NOT NULL,
+    is_estimated    INTEGER NOT NULL CHECK (is_estimated IN (0, 1)),  -- the endpoint did not report; tokens.c counted
+    first_token_ms  INTEGER,
+    total_ms        INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX usage_of_user ON usage (user_id, created_at);
+CREATE INDEX usage_of_model ON usage (model_id, created_at);
+
+-- ====================================================================================================================
+-- Conversations
+-- ====================================================================================================================
+
+CREATE TABLE conversation (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    owner_id        INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    title           TEXT    NOT NULL DEFAULT '',
+    persona_id      INTEGER REFERENCES persona (id) ON DELETE SET NULL,   -- NULL: the person's default
+    mode            TEXT    NOT NULL DEFAULT 'single' CHECK (mode IN ('single', 'group')),
+    settings        TEXT    NOT NULL DEFAULT '{}',                       -- JSON: author's note, scenario override, sampler; see conversation.c
+    head_id         INTEGER,                                             -- the last message of the path that is shown
+    from_conversation_id INTEGER,                                        -- branched off from there ...
+    from_message_id INTEGER,                                             -- ... at this message
+    pinned          INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
+    archived        INTEGER NOT NULL DEFAULT 0 CHECK (archived IN (0, 1)),
+    unread          INTEGER NOT NULL DEFAULT 0,                          -- replies finished while nobody was there
+    last_line       TEXT    NOT NULL DEFAULT '',                         -- the beginning of the newest message
+    last_message_at INTEGER NOT NULL,
+    revision        INTEGER NOT NULL DEFAULT 1,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    deleted_at      INTEGER
+) STRICT;
+CREATE INDEX conversation_of_owner ON conversation (owner_id, pinned, last_message_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX conversation_trash ON conversation (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE conversation_character (
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+    place           INTEGER NOT NULL,
+    character_id    INTEGER NOT NULL,             -- stays when the character is gone: the talk does not vanish with it
+    name            TEXT    NOT NULL,             -- the character's name then, for when it is gone
+    PRIMARY KEY (conversation_id, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX conversation_of_character ON conversation_character (character_id);
+
+-- Messages are a tree. A branch is a stretch of it without a fork: the messages of a branch follow one another by id, and a branch begins
+-- after message `fork_message_id` of its parent branch. So a page of a talk is one walk along one index, and only a page that
+-- crosses a fork needs a second one.
+CREATE TABLE branch (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+    parent_id       INTEGER REFERENCES branch (id),
+    fork_message_id INTEGER,                      -- NULL for the trunk
+    created_at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX branch_of_conversation ON branch (conversation_id, id);
+
+CREATE TABLE message (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+    branch_id       INTEGER NOT NULL REFERENCES branch (id),
+    parent_id       INTEGER,                      -- the message before; NULL at the root
+    parent_variant  INTEGER,                      -- which variant of the parent this one follows
+    role            TEXT    NOT NULL CHECK (role IN ('user', 'assistant', 'system')),
+    author_kind     TEXT    NOT NULL CHECK (author_kind IN ('user', 'character', 'system')),
+    author_id       INTEGER,                      -- user or character
+    author_name     TEXT    NOT NULL,             -- as it was then: persona or character name
+    chosen          INTEGER NOT NULL DEFAULT 0,   -- index of the variant that is shown
+    variant_count   INTEGER NOT NULL DEFAULT 1,
+    hidden          INTEGER NOT NULL DEFAULT 0 CHECK (hidden IN (0, 1)),  -- shown to people, not to the model
+    external_id     TEXT,                         -- the sender's own key, of an import
+    revision        INTEGER NOT NULL DEFAULT 1,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    deleted_at      INTEGER
+) STRICT;
+CREATE INDEX message_of_branch ON message (branch_id, id);
+CREATE INDEX message_after ON message (parent_id, parent_variant, id);
+CREATE INDEX message_of_conversation ON message (conversation_id, id);
+CREATE INDEX message_trash ON message (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- The texts of a message: one, or several that can be swiped through. Each is durable by itself.
+CREATE TABLE variant (
+    message_id    INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+    place         INTEGER NOT NULL,               -- 0, 1, 2 ...
+    state         TEXT    NOT NULL DEFAULT 'complete' CHECK (state IN ('streaming', 'complete', 'stopped', 'interrupted', 'failed')),
+    content       TEXT    NOT NULL,
+    reasoning     TEXT,
+    model         TEXT,                           -- name of the model that spoke
+    finish_reason TEXT,
+    prompt_tokens INTEGER,
+    reply_tokens  INTEGER,
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL,
+    PRIMARY KEY (message_id, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX variant_streaming ON variant (message_id) WHERE state = 'streaming';  -- what a crash leaves to be marked
+
+-- What a text was before it was changed, and texts that came too late (a stale tab): nothing that somebody wrote is lost.
+CREATE TABLE message_revision (
+    message_id INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+    place      INTEGER NOT NULL,                  -- the variant
+    revision   INTEGER NOT NULL,                  -- the message's revision at that time
+    kind       TEXT    NOT NULL CHECK (kind IN ('before_edit', 'before_continue', 'refused')),
+    content    TEXT    NOT NULL,
+    saved_by   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX message_revision_of ON message_revision (message_id, created_at);
+
+-- The prompt of every reply, as it was sent: parts with token counts, lore and why it fired. JSON, deflated.
+CREATE TABLE prompt (
+    message_id INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+    place      INTEGER NOT NULL,
+    record     BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (message_id, place)
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 1;

@@ -1,0 +1,38 @@
+/* The registry of models: what model_api.c edits, route.c asks. Cached on the loop thread; the rows are few. */
+#pragma once
+
+#include "model/chat.h"
+
+struct model {
+    int64_t id;
+    struct str name;
+    struct str provider;
+    struct str base_url;
+    struct str model;
+    struct str key_sealed;   /* opened only for a call */
+    int64_t context_tokens;
+    int64_t reply_tokens;
+    double tokens_scale;
+    bool is_enabled;
+    int64_t revision;
+    int64_t created_at;
+    int64_t updated_at;
+};
+
+/* Loads the registry; called at start and after every change. */
+MUST_USE enum err model_reload(void);
+const struct model *model_find(int64_t id);
+/* Fills an endpoint from a model; opens the key into the arena. */
+MUST_USE enum err model_endpoint(struct arena *arena, const struct model *model, struct chat_endpoint *endpoint);
+/* A usage row, inside the transaction that keeps the reply. */
+struct usage_record {
+    int64_t user_id, conversation_id, message_id, model_id;
+    const char *task;     /* "chat" */
+    const char *outcome;  /* 'complete', 'stopped', 'interrupted', 'failed' */
+    int64_t prompt_tokens, reply_tokens;
+    bool is_estimated;
+    int64_t first_token_ms; /* -1: none came */
+    int64_t total_ms;
+};
+struct tx;
+MUST_USE enum err model_record_usage(struct tx *tx, const struct usage_record *usage);

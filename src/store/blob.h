@@ -1,0 +1,28 @@
+/*
+ * The blob port: bytes by the SHA-256 of their content. Avatars, imported originals, later media. The implementation on disk is
+ * vendor-free/disk.c; S3 comes beside it.
+ *
+ * put writes to a temporary name, syncs file and folder, then renames: a key that was given out is durable.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#define BLOB_KEY_LEN 64 /* hex of SHA-256 */
+
+struct blob_port {
+    const char *name;
+    /* On a pool or writer thread. `key` gets 64 letters and a NUL. Putting what is there already is E_OK. */
+    enum err (*pool_put)(struct str bytes, char key[BLOB_KEY_LEN + 1]);
+    /* Any thread; E_ABSENT when there is none. The bytes are the arena's. */
+    enum err (*load)(struct arena *arena, struct str key, struct str *bytes);
+    enum err (*pool_remove)(struct str key);
+};
+
+const struct blob_port *blob_port(void);          /* the chosen one */
+void blob_use(const struct blob_port *port, const char *directory);
+
+extern const struct blob_port blob_disk; /* vendor-free/disk.c */
+void blob_disk_directory(const char *directory);
