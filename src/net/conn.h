@@ -1,0 +1,110 @@
+/*
+ * One connection: who gets the bytes that arrive, and one bounded queue for the bytes that leave.
+ *
+ * A connection begins with HTTP (http.c). A request may turn it into something else for good
+ * (request_upgrade: WebSocket) or for the length of one answer (request_stream: server-sent
+ * events); the new protocol is a struct of functions and a pointer. What is queued during a turn of
+ * the loop leaves in one writev per connection at its end. Queued bytes are either copied
+ * (conn_send) or counted references of the caller (conn_send_shared), so that one event for a
+ * thousand listeners exists once.
+ *
+ * An idle connection owns this struct (under 512 bytes with libuv's own) and nothing else: queue
+ * blocks, parsers and arenas are borrowed from free lists while there is something to do. Loop
+ * thread only; no function here calls a protocol's function before it returns.
+ */
+#pragma once
+
+#include "base/str.h"
+
+#include <stddef.h>
+
+struct conn;
+struct request;
+
+/* Whoever owns the bytes of a connection. Tables are static; a function that is NULL is not called.
+ */
+struct conn_protocol {
+    const char *name;
+    /* Bytes came; they are borrowed for the call and all count as taken. Not called after
+     * conn_close(). Required for upgrades, unused for streams. */
+    void (*received)(struct conn *conn, struct str bytes);
+    /* The peer has finished sending. NULL: the connection is closed at once. */
+    void (*ended)(struct conn *conn);
+    /* The moment set by conn_deadline() has passed (once; set it again for the next). NULL: the
+     * connection is closed. */
+    void (*expired)(struct conn *conn);
+    /* The queue is empty again after a write that could not be finished at once. */
+    void (*drained)(struct conn *conn);
+    /* The last call, exactly once: the connection is gone (or, after conn_stream_end, is HTTP's
+     * again). Free the state here. */
+    void (*closed)(struct conn *conn);
+};
+
+void *conn_state(const struct conn *conn); /* the pointer given with the protocol */
+/* The client's address as text, after trusted proxies as the request saw it. Borrowed for the life
+ * of the connection. */
+struct str conn_address(const struct conn *conn);
+/* False as soon as a close has begun; what is sent from then on is dropped. */
+bool conn_is_open(const struct conn *conn);
+
+/* Queues a copy. */
+void conn_send(struct conn *conn, const void *bytes, size_t len);
+/*
+ * Queues bytes of the caller without a copy: the connection calls let_go(owner) exactly once, when
+ * they have left or will never leave (possibly before this returns, when they were few and have
+ * been copied). Take a reference before the call.
+ */
+void conn_send_shared(struct conn *conn, struct str bytes, void (*let_go)(void *owner),
+                      void *owner);
+/* Bytes queued and not yet taken by the kernel. The caller keeps this bounded; a peer that takes
+ * nothing for 30 s is reset by itself. */
+size_t conn_unsent_bytes(const struct conn *conn);
+
+/* Calls protocol->expired once, after_ms from now. Replaces the one before; 0 takes it back. Costs
+ * one store, not a timer. */
+void conn_deadline(struct conn *conn, int64_t after_ms);
+/* Stops reading from the peer, and goes on: back-pressure. */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+
+/*
+ * Closes in stages (RFC 9112 section 9.6): what is queued leaves, the write side is shut, up to 2 s
+ * of the peer's bytes are read and dropped, then the socket closes. `closed` comes later.
+ */
+void conn_close(struct conn *conn);
+/* Drops what is queued and closes now. `closed` comes later. */
+void conn_abort(struct conn *conn);
+
+/*
+ * 101 Switching Protocols with what reply_header() has added (Upgrade, Connection and the house's
+ * own headers are written here; `upgrade_to` is the value of Upgrade, a literal). The request
+ * counts as answered and is gone; its parser and arena are given back. Bytes that came behind the
+ * request are given to protocol->received soon after this returns. NULL when the peer has left:
+ * then the request is gone as well, and `closed` will not be called.
+ */
+struct conn *request_upgrade(struct request *request, const char *upgrade_to,
+                             const struct conn_protocol *protocol, void *state);
+
+/*
+ * Begins an answer of unknown length: head with status, content type and what reply_header() has
+ * added; then everything given to conn_send/conn_send_shared is the body (chunked for HTTP/1.1, up
+ * to the close for 1.0: the sender need not know). The request counts as answered and is gone.
+ * While the stream runs, reading goes on only to learn that the peer left. NULL when the peer has
+ * left or only asked for the head: then `closed` will not be called.
+ */
+struct conn *request_stream(struct request *request, int status, struct str content_type,
+                            const struct conn_protocol *protocol, void *state);
+/* Ends the stream's body as whole; `closed` comes later and the connection serves the next request.
+ * conn_close() instead shows the peer a broken body. */
+void conn_stream_end(struct conn *conn);
+
+/*
+ * A connection without a socket, for unit tests and fuzzers: what it would write goes to sink(ctx,
+ * bytes) at conn_test_flush(), conn_test_feed() plays the peer's bytes (empty: the peer has
+ * finished sending). It begins with HTTP. Needs loop_init(); conn_test_free() ends it, `closed`
+ * runs before it returns.
+ */
+struct conn *conn_test_new(void (*sink)(void *ctx, struct str bytes), void *ctx);
+void conn_test_feed(struct conn *conn, struct str bytes);
+void conn_test_flush(struct conn *conn);
+void conn_test_free(struct conn *conn);
