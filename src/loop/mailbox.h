@@ -1,4 +1,5 @@
-/* Messages from any thread to the loop: they run on the loop thread, in the order in which they were posted, later, exactly once. */
+/* Messages from any thread to the loop: they run on the loop thread, in the order in which they
+ * were posted, later, exactly once. */
 #pragma once
 
 #include "loop/loop.h"
@@ -11,5 +12,6 @@ struct mail {
 
 void mailbox_init(void); /* after loop_init, on the loop thread */
 void mailbox_release(void);
-/* Any thread. The struct is the caller's and is free for reuse when fn runs; many posts cost one wake-up. */
+/* Any thread. The struct is the caller's and is free for reuse when fn runs; many posts cost one
+ * wake-up. */
 void mailbox_post(struct mail *mail, loop_fn fn, void *ctx);
