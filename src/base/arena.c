@@ -1,11 +1,13 @@
 /*
  * A chain of blocks, newest first, and a pointer that only moves forward.
  *
- * Block sizes double from 4 KiB to 1 MiB: small requests take one malloc, and a large one wastes at most half of its last block. What is
- * larger than a quarter of the next block gets a block of its own behind the newest one, so that the room left there is not lost.
+ * Block sizes double from 4 KiB to 1 MiB: small requests take one malloc, and a large one wastes at
+ * most half of its last block. What is larger than a quarter of the next block gets a block of its
+ * own behind the newest one, so that the room left there is not lost.
  *
- * Each block ends with a guard word. It is not a defence, only a witness: a write past a block stops the process at release with a name
- * instead of corrupting somebody else. Under AddressSanitizer the bytes not handed out are poisoned, so the very write is reported.
+ * Each block ends with a guard word. It is not a defence, only a witness: a write past a block
+ * stops the process at release with a name instead of corrupting somebody else. Under
+ * AddressSanitizer the bytes not handed out are poisoned, so the very write is reported.
  */
 #include "base/arena.h"
 

@@ -1,12 +1,14 @@
 /*
- * Memory with one end: all that lives as long as a request, a turn or a start-up step is allocated here and released at once.
+ * Memory with one end: all that lives as long as a request, a turn or a start-up step is allocated
+ * here and released at once.
  *
- * Blocks grow by doubling; a guard word behind every block is checked at release. Destructors run newest first, so that foreign objects
- * (a cJSON tree) can hang on an arena. An arena belongs to one thread at a time; it may be handed to the writer or the pool
- * while its owner waits.
+ * Blocks grow by doubling; a guard word behind every block is checked at release. Destructors run
+ * newest first, so that foreign objects (a cJSON tree) can hang on an arena. An arena belongs to
+ * one thread at a time; it may be handed to the writer or the pool while its owner waits.
  *
- * Allocation never returns NULL: when memory is exhausted, or the ceiling is passed, the process stops with a report. What is sized by
- * input therefore checks its own limit first and answers E_LIMIT.
+ * Allocation never returns NULL: when memory is exhausted, or the ceiling is passed, the process
+ * stops with a report. What is sized by input therefore checks its own limit first and answers
+ * E_LIMIT.
  */
 #pragma once
 
@@ -24,19 +26,24 @@ struct arena {
     size_t ceiling_bytes; /* 0: ARENA_CEILING_BYTES */
 };
 
-#define ARENA_CEILING_BYTES ((size_t)256 << 20) /* far above any request; a runaway stops before the machine swaps */
+#define ARENA_CEILING_BYTES \
+    ((size_t)256 << 20) /* far above any request; a runaway stops before the machine swaps */
 
 void arena_init(struct arena *arena);
-/* Uses `bytes` of the caller (a connection's scratch) as the first block, so that a small request allocates nothing. */
+/* Uses `bytes` of the caller (a connection's scratch) as the first block, so that a small request
+ * allocates nothing. */
 void arena_init_with(struct arena *arena, void *bytes, size_t len);
 void *arena_alloc(struct arena *arena, size_t len); /* 16-byte aligned, not cleared */
 void *arena_zero(struct arena *arena, size_t len);  /* cleared */
 /* Calls fn(ctx) at release. A destructor may still use the arena's memory. */
 void arena_on_release(struct arena *arena, void (*fn)(void *), void *ctx);
-/* Runs destructors, frees every block; the arena is as after arena_init (its ceiling is the default again). */
+/* Runs destructors, frees every block; the arena is as after arena_init (its ceiling is the default
+ * again). */
 void arena_release(struct arena *arena);
-/* Bytes that may still be asked for before the ceiling; what is sized by input compares with it and answers E_LIMIT. */
+/* Bytes that may still be asked for before the ceiling; what is sized by input compares with it and
+ * answers E_LIMIT. */
 size_t arena_room(const struct arena *arena);
 
-#define ARENA_NEW(arena, type)          ((type *)arena_zero((arena), sizeof(type)))
-#define ARENA_ARRAY(arena, type, count) ((type *)arena_zero((arena), sizeof(type) * (size_t)(count)))
+#define ARENA_NEW(arena, type) ((type *)arena_zero((arena), sizeof(type)))
+#define ARENA_ARRAY(arena, type, count) \
+    ((type *)arena_zero((arena), sizeof(type) * (size_t)(count)))

@@ -1,4 +1,5 @@
-/* Calls that do not compile in this house: they overflow, they are not thread-safe, or they build strings for a shell. */
+/* Calls that do not compile in this house: they overflow, they are not thread-safe, or they build
+ * strings for a shell. */
 #pragma once
 
 #define BANNED(name) name##_is_banned_in_this_house

@@ -1,6 +1,7 @@
 /*
- * Growth by doubling, from 256 bytes to the ceiling. The allocation is always BUF_SLACK_BYTES larger than `room`, which lets the JSON
- * writer copy sixteen bytes at a time without looking at the end for each of them.
+ * Growth by doubling, from 256 bytes to the ceiling. The allocation is always BUF_SLACK_BYTES
+ * larger than `room`, which lets the JSON writer copy sixteen bytes at a time without looking at
+ * the end for each of them.
  */
 #include "base/buf.h"
 
@@ -95,7 +96,8 @@ void buf_printf(struct buf *buf, const char *format, ...) {
     int len = vsnprintf(NULL, 0, format, args);
     BUG_IF(len < 0);
     if (buf_reserve(buf, (size_t)len)) {
-        vsnprintf(buf->at + buf->len, (size_t)len + 1, format, again); /* the NUL falls into the slack */
+        vsnprintf(buf->at + buf->len, (size_t)len + 1, format,
+                  again); /* the NUL falls into the slack */
         buf->len += (size_t)len;
     }
     va_end(again);

@@ -1,7 +1,7 @@
 /*
- * Dates are computed with the days-to-civil algorithms of Howard Hinnant ("chrono-compatible low-level date algorithms"): no tables, no
- * locale, no time zone, a few divisions by constants. The C library's gmtime_r takes five times as long and its callers
- * need a formatter after it.
+ * Dates are computed with the days-to-civil algorithms of Howard Hinnant ("chrono-compatible
+ * low-level date algorithms"): no tables, no locale, no time zone, a few divisions by constants.
+ * The C library's gmtime_r takes five times as long and its callers need a formatter after it.
  */
 #include "base/clock.h"
 
@@ -37,7 +37,8 @@ void clock_init(void) {
     test_clock_fd = fd;
 }
 
-/* A read, not a mapping: a test that truncates the file before it writes would end a mapped process with SIGBUS. */
+/* A read, not a mapping: a test that truncates the file before it writes would end a mapped process
+ * with SIGBUS. */
 static int64_t offset_ms(void) {
     if (test_clock_fd < 0)
         return 0;
@@ -70,14 +71,17 @@ struct civil {
     int weekday; /* 0 is Sunday */
 };
 
-/* Days are counted from 0000-03-01 in eras of 400 years, so that the leap day is the last of its year. */
+/* Days are counted from 0000-03-01 in eras of 400 years, so that the leap day is the last of its
+ * year. */
 static struct civil civil_of(int64_t at_ms) {
     at_ms = at_ms < FIRST_MS ? FIRST_MS : at_ms > LAST_MS ? LAST_MS : at_ms;
     uint64_t since = (uint64_t)(at_ms - FIRST_MS);
     uint32_t in_day = (uint32_t)(since % (uint64_t)DAY_MS);
-    uint32_t days = (uint32_t)(since / (uint64_t)DAY_MS) + 306 + 146097 - 366; /* from the March before year 0, an era earlier */
+    uint32_t days =
+        (uint32_t)(since / (uint64_t)DAY_MS) + 146097 - 60; /* from March, an era earlier */
     uint32_t era = days / 146097, day_of_era = days % 146097;
-    uint32_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint32_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     uint32_t march_month = (5 * day_of_year + 2) / 153;
     struct civil civil = {.day = (int)(day_of_year - (153 * march_month + 2) / 5 + 1)};
@@ -147,7 +151,9 @@ void clock_http_date(int64_t at_ms, char out[HTTP_DATE_LEN + 1]) {
     word(at, " GMT", 5);
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 /* Takes `count` digits off the front of *rest; -1 when they are not there. */
 static int take_digits(struct str *rest, size_t count) {
@@ -196,7 +202,8 @@ static bool take_fraction(struct str *rest, int *ms) {
         return true;
     int unit = 100;
     size_t digits = 0;
-    for (; digits < rest->len && rest->at[digits] >= '0' && rest->at[digits] <= '9'; digits++, unit /= 10)
+    for (; digits < rest->len && rest->at[digits] >= '0' && rest->at[digits] <= '9';
+         digits++, unit /= 10)
         *ms += unit * (rest->at[digits] - '0');
     *rest = str_slice(*rest, digits, rest->len);
     return digits > 0;

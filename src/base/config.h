@@ -1,9 +1,15 @@
 /*
- * Settings are rows: section, key, where the value lives, default, bounds, one sentence. Each feature owns a table; app.c lists the tables. From the rows
- * come the INI reader, TROUPE_SECTION_KEY, --section.key=value, `troupe config check`, and config.example.ini.
+ * Settings are rows: section, key, where the value lives, default, bounds, one sentence. Each
+ * feature owns a table; app.c lists the tables. From the rows come the INI reader,
+ * TROUPE_SECTION_KEY, --section.key=value, `troupe config check`, and config.example.ini.
  *
- * Priority: flag, environment, file, default. A value lives in a plain static struct of its feature ("limits.requests_per_minute" in
- * net/limit.h), written before the loop runs and afterwards only on the loop thread, so reading it is reading a variable.
+ * Priority: flag, environment, file, default. A value lives in a plain static struct of its feature
+ * ("limits.requests_per_minute" in net/limit.h), written before the loop runs and afterwards only
+ * on the loop thread, so reading it is reading a variable.
+ *
+ * Values, wherever they come from: integers with an optional unit (of "bytes": KiB MiB GiB; of
+ * "ms": ms s min h d; of "s": s min h d), booleans as true/false, yes/no, on/off, 1/0, texts as
+ * UTF-8 without control characters. A bad value leaves the setting as it was.
  */
 #pragma once
 
@@ -17,14 +23,15 @@ struct setting {
     const char *section;
     const char *key;
     enum setting_type type;
-    void *at;               /* int64_t *, bool *, struct str *, int * (index of the choice) */
-    const char *fallback;   /* the default, as it would stand in the file */
-    int64_t min, max;       /* of SETTING_INT; of SETTING_TEXT the bytes */
-    const char *unit;       /* "ms", "bytes", NULL */
+    void *at;             /* int64_t *, bool *, struct str *, int * (index of the choice) */
+    const char *fallback; /* the default, as it would stand in the file */
+    int64_t min,
+        max; /* of SETTING_INT; of SETTING_TEXT the bytes. Both 0: any integer, texts up to 4,096 */
+    const char *unit;           /* "ms", "s", "bytes", NULL */
     const char *const *choices; /* of SETTING_CHOICE, NULL-terminated */
-    bool needs_restart;     /* a reload (SIGHUP) does not change it */
-    bool is_secret;         /* never printed */
-    const char *help;       /* one sentence */
+    bool needs_restart;         /* a reload (SIGHUP) does not change it */
+    bool is_secret;             /* never printed */
+    const char *help;           /* one sentence */
 };
 
 /* A table ends with a row whose section is NULL. */
@@ -33,14 +40,25 @@ struct config {
     const struct setting *const *tables; /* NULL-terminated */
     struct buf problems;                 /* one line per problem, for a person */
     int problem_count;
+    bool is_reload; /* rows that need a restart are judged, but keep their values */
 };
 
-void config_init(struct config *config, const struct setting *const *tables); /* sets every default */
+/* Sets every default. Then call the readers in the order file, environment, flags: what is read
+ * later wins. */
+void config_init(struct config *config, const struct setting *const *tables);
+/* The same for SIGHUP: what needs a restart stays, so the config before this one must live on (its
+ * texts are in use). */
+void config_init_reload(struct config *config, const struct setting *const *tables);
+/* Frees the texts, so the settings may not be read afterwards. */
 void config_release(struct config *config);
 /* Each adds to config->problems what is wrong (unknown names, bad values) and goes on. */
+/* INI: [section], key = value, comments behind ; or #. Lines longer than 190 bytes are refused; a
+ * key may stand once. */
 void config_read_file(struct config *config, const char *path, bool must_exist);
+/* TROUPE_SECTION_KEY. Other names that begin with TROUPE_ are problems when they look like a
+ * setting, and none of ours otherwise. */
 void config_read_environment(struct config *config, char **environment);
-/* One `section.key=value`. */
+/* One `section.key=value`, with or without the two dashes. */
 void config_read_flag(struct config *config, struct str flag);
 /* The commented example file, the rows in table order. */
 void config_print_example(const struct config *config, struct buf *out);

@@ -1,7 +1,8 @@
 /*
- * One table gives every result code its HTTP status, its word and whether trying again can help. Statuses stay inside what clients
- * and proxies of ours are promised: an endpoint that failed or took too long is a 503 of ours (with Retry-After), because no
- * proxy stands behind us that a 502 or 504 could mean.
+ * One table gives every result code its HTTP status, its word and whether trying again can help.
+ * Statuses stay inside what clients and proxies of ours are promised: an endpoint that failed or
+ * took too long is a 503 of ours (with Retry-After), because no proxy stands behind us that a 502
+ * or 504 could mean.
  */
 #include "base/err.h"
 

@@ -1,4 +1,5 @@
-/* The house's result codes. A function that can fail returns one; the reason for a person goes into a struct problem. */
+/* The house's result codes. A function that can fail returns one; the reason for a person goes into
+ * a struct problem. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 /*
- * The last id is one atomic word. A new one is the current millisecond with a random lower half of the counter, or the last plus one when
- * that would not grow (same millisecond, clock stepped back, counter ran into the next millisecond). The random start keeps two
- * databases that are merged from meeting, and tells no outsider how many were made.
+ * The last id is one atomic word. A new one is the current millisecond with a random lower half of
+ * the counter, or the last plus one when that would not grow (same millisecond, clock stepped back,
+ * counter ran into the next millisecond). The random start keeps two databases that are merged from
+ * meeting, and tells no outsider how many were made.
  */
 #include "base/id.h"
 
@@ -14,8 +15,10 @@
 
 #define EPOCH_2020_MS INT64_C(1577836800000)
 #define COUNTER_BITS  21
-#define START_BITS    20 /* a start in the lower half leaves a million ids before the counter touches the next millisecond */
-#define LAST_MS       ((INT64_C(1) << 42) - 1)
+#define START_BITS                                                                           \
+    20 /* a start in the lower half leaves a million ids before the counter touches the next \
+          millisecond */
+#define LAST_MS ((INT64_C(1) << 42) - 1)
 
 static const char LETTERS[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -41,7 +44,8 @@ int64_t id_new(void) {
             id = ms << COUNTER_BITS | (int64_t)random_start();
         else
             id = seen + 1;
-    } while (!atomic_compare_exchange_weak_explicit(&newest, &seen, id, memory_order_relaxed, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&newest, &seen, id, memory_order_relaxed,
+                                                    memory_order_relaxed));
     return id;
 }
 
@@ -54,14 +58,16 @@ struct id_text id_text(int64_t id) {
     return text;
 }
 
-/* The value of each letter plus one, so that 0 is "no letter". I, L, O and U have none: a mistyped id is refused, not guessed. */
+/* The value of each letter plus one, so that 0 is "no letter". I, L, O and U have none: a mistyped
+ * id is refused, not guessed. */
 static const unsigned char VALUES[256] = {
-    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10,
-    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16, ['G'] = 17, ['H'] = 18, ['J'] = 19, ['K'] = 20,
-    ['M'] = 21, ['N'] = 22, ['P'] = 23, ['Q'] = 24, ['R'] = 25, ['S'] = 26, ['T'] = 27, ['V'] = 28, ['W'] = 29, ['X'] = 30,
-    ['Y'] = 31, ['Z'] = 32, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['g'] = 17, ['h'] = 18,
-    ['j'] = 19, ['k'] = 20, ['m'] = 21, ['n'] = 22, ['p'] = 23, ['q'] = 24, ['r'] = 25, ['s'] = 26, ['t'] = 27, ['v'] = 28,
-    ['w'] = 29, ['x'] = 30, ['y'] = 31, ['z'] = 32,
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    ['G'] = 17, ['H'] = 18, ['J'] = 19, ['K'] = 20, ['M'] = 21, ['N'] = 22, ['P'] = 23, ['Q'] = 24,
+    ['R'] = 25, ['S'] = 26, ['T'] = 27, ['V'] = 28, ['W'] = 29, ['X'] = 30, ['Y'] = 31, ['Z'] = 32,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['g'] = 17, ['h'] = 18,
+    ['j'] = 19, ['k'] = 20, ['m'] = 21, ['n'] = 22, ['p'] = 23, ['q'] = 24, ['r'] = 25, ['s'] = 26,
+    ['t'] = 27, ['v'] = 28, ['w'] = 29, ['x'] = 30, ['y'] = 31, ['z'] = 32,
 };
 
 enum err id_parse(struct str text, int64_t *id) {
@@ -70,7 +76,8 @@ enum err id_parse(struct str text, int64_t *id) {
     uint64_t value = 0;
     for (size_t i = 0; i < ID_TEXT_LEN; i++) {
         unsigned letter = VALUES[(unsigned char)text.at[i]];
-        if (letter == 0 || (i == 0 && letter > 8)) /* 13 letters carry 65 bits; the first may use three */
+        if (letter == 0 ||
+            (i == 0 && letter > 8)) /* 13 letters carry 65 bits; the first may use three */
             return E_INPUT;
         value = value << 5 | (letter - 1);
     }

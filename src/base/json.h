@@ -1,11 +1,20 @@
 /*
  * JSON in both directions.
  *
- * In: a strict scan (RFC 8259, UTF-8, depth 64, no duplicate members, no trailing bytes) stands before cJSON, which is lax in 33 known ways; values are
- * read through typed getters. Parsed trees hang on an arena.
+ * In: RFC 8259 and nothing else: UTF-8 without a byte order mark, depth 64, no duplicate members,
+ * no trailing bytes, numbers that fit a double. Values are read through typed getters. A tree lives
+ * in an arena and keeps nothing of the text it came from.
  *
- * Out: a writer that appends to a buf. It places commas itself and escapes by runs: bytes that need no escape are copied together.
- * Ids are written as text, times as RFC 3339.
+ * Where RFC 8259 leaves a choice (the i_ cases of JSONTestSuite): numbers too large for a double
+ * are refused, numbers too small for one are 0; integers beyond 2^53 are taken as doubles, but not
+ * as json_int, and keep their digits (json_number_text); lone surrogates, other encodings than
+ * UTF-8 and a byte order mark are refused; more than 64 levels are refused. Duplicate members,
+ * which RFC 8259 only discourages, are refused and marked as such in the error, so that a route may
+ * answer 422 instead of 400.
+ *
+ * Out: a writer that appends to a buf. It places commas itself and escapes by runs: bytes that need
+ * no escape are copied together. What is not UTF-8 leaves as U+FFFD. Ids are written as text, times
+ * as RFC 3339.
  */
 #pragma once
 
@@ -14,38 +23,65 @@
 #include "base/str.h"
 
 #define JSON_DEPTH_LIMIT 64
+#define JSON_VALUES_LIMIT \
+    (1 << 20) /* in one text; a value costs 64 bytes, so a tree stays below 64 MiB */
 
 struct json_value; /* borrowed from its tree; NULL stands for "absent" everywhere below */
 
-enum json_type { JSON_ABSENT, JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+    JSON_ABSENT,
+    JSON_NULL,
+    JSON_BOOL,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 /* Where and why a text is not JSON. */
 struct json_error {
     size_t offset_bytes;
     const char *reason; /* static text for a person */
+    bool is_duplicate;  /* the text is JSON, but an object has two members of one name */
 };
 
-/* E_INPUT with *error filled (may be NULL). The tree lives as long as the arena. */
-MUST_USE enum err json_parse(struct arena *arena, struct str text, const struct json_value **value, struct json_error *error);
-/* The strict scan alone, without building anything. */
+/*
+ * E_INPUT, or E_LIMIT past JSON_VALUES_LIMIT or the arena's ceiling, with *error filled (may be
+ * NULL). The tree lives as long as the arena; the text is copied and may go.
+ */
+MUST_USE enum err json_parse(struct arena *arena, struct str text, const struct json_value **value,
+                             struct json_error *error);
+/* The same judgement, when the values are not wanted. */
 MUST_USE enum err json_scan(struct str text, struct json_error *error);
 
 enum json_type json_type(const struct json_value *value);
-const struct json_value *json_member(const struct json_value *object, const char *name);   /* NULL when absent */
-const struct json_value *json_path(const struct json_value *object, const char *dotted);   /* "choices.0.delta.content" */
+const struct json_value *json_member(const struct json_value *object,
+                                     const char *name); /* NULL when absent */
+const struct json_value *json_path(const struct json_value *object,
+                                   const char *dotted); /* "choices.0.delta.content" */
 const struct json_value *json_item(const struct json_value *array, size_t index);
 size_t json_count(const struct json_value *container);
-const struct json_value *json_first(const struct json_value *container); /* first child of an array or object */
-const struct json_value *json_next(const struct json_value *child);      /* next sibling, or NULL */
-struct str json_name(const struct json_value *child);                    /* its member name, STR_NONE in arrays */
+const struct json_value *
+json_first(const struct json_value *container); /* first child of an array or object */
+const struct json_value *json_next(const struct json_value *child); /* next sibling, or NULL */
+struct str json_name(const struct json_value *child); /* its member name, STR_NONE in arrays */
 
-/* Getters give the fallback when the value is absent or of another type. Strings borrow from the tree. */
+/*
+ * Getters give the fallback when the value is absent or of another type. Strings and names borrow
+ * from the tree and have a NUL behind them, but may hold others (from \u0000): whoever passes one
+ * to a C function looks first.
+ */
 struct str json_string(const struct json_value *value, struct str fallback);
 double json_number(const struct json_value *value, double fallback);
-int64_t json_int(const struct json_value *value, int64_t fallback); /* also the fallback when not a whole number within 2^53 */
+int64_t json_int(const struct json_value *value,
+                 int64_t fallback); /* also the fallback when not a whole number within 2^53 */
 bool json_bool(const struct json_value *value, bool fallback);
+struct str json_number_text(
+    const struct json_value *value); /* a number as it was written; STR_NONE for other types */
 
-/* --- writer ------------------------------------------------------------------------------------------------------ */
+/* --- writer
+ * ------------------------------------------------------------------------------------------------------
+ */
 struct json {
     struct buf *buf;
     bool needs_comma;
@@ -64,8 +100,11 @@ void json_write_bool(struct json *json, bool value);
 void json_write_null(struct json *json);
 void json_write_id(struct json *json, int64_t id);      /* 0 is null */
 void json_write_time(struct json *json, int64_t at_ms); /* 0 is null */
-void json_write_raw(struct json *json, struct str text); /* one whole JSON value that is known to be valid */
-void json_write_value(struct json *json, const struct json_value *value);
+void json_write_raw(struct json *json,
+                    struct str text); /* one whole JSON value that is known to be valid */
+void json_write_value(
+    struct json *json,
+    const struct json_value *value); /* numbers keep their digits; absent is null */
 
 /* Member in one line: JSON_STR(json, "title", title). The key is a literal. */
 #define JSON_STR(j, k, v)    (json_key((j), STR(k)), json_write_str((j), (v)))

@@ -1,4 +1,5 @@
-/* Intrusive doubly linked list: the node lives in its owner, so adding and removing never allocate. */
+/* Intrusive doubly linked list: the node lives in its owner, so adding and removing never allocate.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -37,8 +38,9 @@ static inline void list_remove(struct list *node) {
     node->next = node->previous = NULL;
 }
 
-#define LIST_EACH(head, node) for (struct list *node = (head)->next; node != (head); node = node->next)
+#define LIST_EACH(head, node) \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The current node may be removed or freed inside the loop. */
-#define LIST_EACH_SAFE(head, node)                                                                                     \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                                  \
+#define LIST_EACH_SAFE(head, node)                                                    \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
          node = node##_next, node##_next = node->next)

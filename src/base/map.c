@@ -1,9 +1,10 @@
 /*
- * Linear probing over a power of two, at most three quarters full. Removal shifts the run behind the hole back, so there are no
- * tombstones and a table that lives for weeks does not slow down.
+ * Linear probing over a power of two, at most three quarters full. Removal shifts the run behind
+ * the hole back, so there are no tombstones and a table that lives for weeks does not slow down.
  *
- * Hash: SipHash-1-3 (Aumasson, Bernstein 2012; the reduced rounds that Rust and Ruby use for tables), keyed by 16 random bytes per
- * process. Text keys and id keys share a table but never meet: an id entry has no text.
+ * Hash: SipHash-1-3 (Aumasson, Bernstein 2012; the reduced rounds that Rust and Ruby use for
+ * tables), keyed by 16 random bytes per process. Text keys and id keys share a table but never
+ * meet: an id entry has no text.
  */
 #include "base/map.h"
 
@@ -54,8 +55,10 @@ static inline void sip_round(uint64_t v[4]) {
 
 uint64_t map_hash(const void *bytes, size_t len) {
     pthread_once(&key_once, draw_key);
-    uint64_t v[4] = {siphash_key[0] ^ UINT64_C(0x736f6d6570736575), siphash_key[1] ^ UINT64_C(0x646f72616e646f6d),
-                     siphash_key[0] ^ UINT64_C(0x6c7967656e657261), siphash_key[1] ^ UINT64_C(0x7465646279746573)};
+    uint64_t v[4] = {siphash_key[0] ^ UINT64_C(0x736f6d6570736575),
+                     siphash_key[1] ^ UINT64_C(0x646f72616e646f6d),
+                     siphash_key[0] ^ UINT64_C(0x6c7967656e657261),
+                     siphash_key[1] ^ UINT64_C(0x7465646279746573)};
     const char *at = bytes;
     uint64_t word, last = (uint64_t)len << 56;
     for (size_t left = len; left >= 8; left -= 8, at += 8) {
@@ -164,7 +167,8 @@ static void put(struct map *map, struct key key, void *value) {
     slot->value = value;
 }
 
-/* Moves entries back into the hole as long as that brings them nearer to (never before) their home slot. */
+/* Moves entries back into the hole as long as that brings them nearer to (never before) their home
+ * slot. */
 static void close_hole(struct map *map, size_t hole) {
     size_t mask = map->room - 1;
     for (size_t i = (hole + 1) & mask; map->slots[i].value; i = (i + 1) & mask) {

@@ -1,4 +1,5 @@
-/* Views of text, and the small encodings that every floor needs. Nothing here allocates except into the caller's arena. */
+/* Views of text, and the small encodings that every floor needs. Nothing here allocates except into
+ * the caller's arena. */
 #include "base/str.h"
 
 #include "base/arena.h"
@@ -12,7 +13,9 @@
 
 #include "base/banned.h"
 
-/* --- views ------------------------------------------------------------------------------------------------------- */
+/* --- views
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 struct str str_from(const char *zero_terminated) {
     return zero_terminated ? (struct str){zero_terminated, strlen(zero_terminated)} : STR_NONE;
@@ -75,7 +78,8 @@ bool str_starts(struct str s, struct str prefix) {
 }
 
 bool str_ends(struct str s, struct str suffix) {
-    return s.len >= suffix.len && (suffix.len == 0 || memcmp(s.at + s.len - suffix.len, suffix.at, suffix.len) == 0);
+    return s.len >= suffix.len &&
+           (suffix.len == 0 || memcmp(s.at + s.len - suffix.len, suffix.at, suffix.len) == 0);
 }
 
 bool str_has(struct str s, struct str part) {
@@ -134,7 +138,9 @@ bool str_next(struct str *rest, char separator, struct str *part) {
     return true;
 }
 
-/* --- numbers ----------------------------------------------------------------------------------------------------- */
+/* --- numbers
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 enum err str_to_int(struct str s, int64_t *out) {
     bool is_negative = s.len > 0 && s.at[0] == '-';
@@ -194,9 +200,10 @@ enum err str_to_double(struct str s, double *out) {
     return E_OK;
 }
 
-static const char TWO_DIGITS[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                 "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                 "8081828384858687888990919293949596979899";
+static const char TWO_DIGITS[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 size_t str_print_int(char out[STR_INT_BYTES], int64_t value) {
     char digits[STR_INT_BYTES];
@@ -216,18 +223,22 @@ size_t str_print_int(char out[STR_INT_BYTES], int64_t value) {
     return len;
 }
 
-/* --- encodings --------------------------------------------------------------------------------------------------- */
+/* --- encodings
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char BASE64URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static struct str encode64(struct arena *arena, struct str bytes, const char *alphabet, bool is_padded) {
+static struct str encode64(struct arena *arena, struct str bytes, const char *alphabet,
+                           bool is_padded) {
     const unsigned char *in = (const unsigned char *)bytes.at;
     char *out = arena_alloc(arena, (bytes.len + 2) / 3 * 4 + 1);
     size_t n = 0;
     for (size_t i = 0; i < bytes.len; i += 3) {
         size_t count = bytes.len - i < 3 ? bytes.len - i : 3;
-        uint32_t word = (uint32_t)in[i] << 16 | (count > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (count > 2 ? in[i + 2] : 0);
+        uint32_t word = (uint32_t)in[i] << 16 | (count > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
+                        (count > 2 ? in[i + 2] : 0);
         for (size_t k = 0; k <= count; k++)
             out[n++] = alphabet[word >> (18 - 6 * k) & 63];
         for (size_t k = count; is_padded && k < 3; k++)
