@@ -136,10 +136,10 @@ void clock_rfc3339(int64_t at_ms, char out[RFC3339_LEN + 1]) {
 
 void clock_http_date(int64_t at_ms, char out[HTTP_DATE_LEN + 1]) {
     struct civil civil = civil_of(at_ms);
-    char *at = word(out, "SunMonTueWedThuFriSat" + 3 * civil.weekday, 3);
+    char *at = word(out, &"SunMonTueWedThuFriSat"[3 * civil.weekday], 3);
     at = two(word(at, ", ", 2), civil.day);
     *at++ = ' ';
-    at = word(at, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * (civil.month - 1), 3);
+    at = word(at, &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * (civil.month - 1)], 3);
     *at++ = ' ';
     at = two(two(at, civil.year / 100), civil.year % 100);
     *at++ = ' ';
