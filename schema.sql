@@ -40,9 +40,9 @@ CREATE TABLE job (
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX job_due ON job (run_at) WHERE state = 'queued';
+CREATE INDEX job_due ON job (kind, state, run_at);  -- each kind has its own limit, so each asks for its own next
 CREATE INDEX job_leased ON job (lease_until) WHERE state = 'running';
-CREATE INDEX job_of_kind ON job (kind, state);
+CREATE INDEX job_over ON job (updated_at) WHERE state IN ('done', 'cancelled');  -- kept for a day
 
 -- First answers to Idempotency-Key, kept for 24 hours: store/idempotency.h.
 CREATE TABLE idempotency (

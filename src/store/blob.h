@@ -1,8 +1,9 @@
 /*
- * The blob port: bytes by the SHA-256 of their content. Avatars, imported originals, later media. The implementation on disk is
- * vendor-free/disk.c; S3 comes beside it.
+ * The blob port: bytes by the SHA-256 of their content. Avatars, imported originals, later media.
+ * The implementation on disk is vendor-free/disk.c; S3 comes beside it.
  *
- * put writes to a temporary name, syncs file and folder, then renames: a key that was given out is durable.
+ * put writes to a temporary name, syncs file and folder, then renames: a key that was given out is
+ * durable.
  */
 #pragma once
 
@@ -14,15 +15,20 @@
 
 struct blob_port {
     const char *name;
-    /* On a pool or writer thread. `key` gets 64 letters and a NUL. Putting what is there already is E_OK. */
+    /* On a pool or writer thread. `key` gets 64 letters and a NUL. Putting what is there already is
+     * E_OK. */
     enum err (*pool_put)(struct str bytes, char key[BLOB_KEY_LEN + 1]);
     /* Any thread; E_ABSENT when there is none. The bytes are the arena's. */
     enum err (*load)(struct arena *arena, struct str key, struct str *bytes);
     enum err (*pool_remove)(struct str key);
+    /* The data folder, once, before the first use; NULL for a port that keeps nothing there. */
+    void (*use_directory)(const char *directory);
 };
 
-const struct blob_port *blob_port(void);          /* the chosen one */
+const struct blob_port *blob_port(void); /* the chosen one */
+/* Chooses, at start; `directory` is the data folder (the port makes its own below it). */
 void blob_use(const struct blob_port *port, const char *directory);
 
 extern const struct blob_port blob_disk; /* vendor-free/disk.c */
-void blob_disk_directory(const char *directory);
+void blob_disk_directory(
+    const char *directory); /* what blob_use calls: blobs are in directory/blobs */

@@ -1,4 +1,5 @@
-/* From what people type to an FTS5 query that cannot be a syntax error: every word quoted, the last one a prefix. */
+/* From what people type to an FTS5 query that cannot be a syntax error: every word quoted, the last
+ * one a prefix. */
 #pragma once
 
 #include "base/arena.h"
@@ -8,5 +9,6 @@
 
 /* STR_NONE when there is no word in it. `is_typing`: the last word matches as a prefix. */
 struct str search_query(struct arena *arena, struct str typed, bool is_typing);
-/* As search_query with words joined by OR over trigrams, for typo tolerance on a trigram-tokenised table. */
+/* As search_query with words joined by OR over trigrams, for typo tolerance on a trigram-tokenised
+ * table. */
 struct str search_fuzzy_query(struct arena *arena, struct str typed);

@@ -1,11 +1,15 @@
 /*
- * The relational store as features see it: a reading connection for the loop, writes through the one writer thread.
+ * The relational store as features see it: a reading connection for the loop, writes through the
+ * one writer thread.
  *
- * store_write() queues a function. The writer runs all that wait inside one transaction, a savepoint each, commits with synchronous=FULL, and posts
- * every completion back to the loop. A failed function rolls back alone; a failed commit (disk full, I/O error) fails every function of its batch with
- * E_STORAGE, and nothing of the batch is stored. Completions run on the loop in the order of the calls.
+ * store_write() queues a function. The writer runs all that wait inside one transaction, a
+ * savepoint each, commits with synchronous=FULL, and posts every completion back to the loop. A
+ * failed function rolls back alone; a failed commit (disk full, I/O error) fails every function of
+ * its batch with E_STORAGE, and nothing of the batch is stored. Completions run on the loop in the
+ * order of the calls.
  *
- * Only the writer's connection ever checkpoints (SQLite before 3.51.3 has a race between checkpointers).
+ * Only the writer's connection ever checkpoints (SQLite before 3.51.3 has a race between
+ * checkpointers).
  */
 #pragma once
 
@@ -13,28 +17,39 @@
 
 struct tx; /* proof that we are on the writer thread, inside a transaction */
 
-typedef enum err (*store_write_fn)(struct tx *tx, void *ctx);    /* on the writer thread; an error undoes this function's changes only */
-typedef void (*store_done_fn)(enum err err, void *ctx);         /* on the loop, after the commit is on disk */
+typedef enum err (*store_write_fn)(
+    struct tx *tx,
+    void *ctx); /* on the writer thread; an error undoes this function's changes only */
+typedef void (*store_done_fn)(enum err err,
+                              void *ctx); /* on the loop, after the commit is on disk */
 
-/* Opens (creating and migrating) DIR/troupe.db and DIR/vectors/, starts the writer. The reason of a failure is logged for a person. */
+/* Opens (creating and migrating) DIR/troupe.db and DIR/vectors/, starts the writer. The reason of a
+ * failure is logged for a person. */
 MUST_USE enum err store_open(const char *directory);
 /* Runs what waits, checkpoints, closes. */
 void store_close(void);
 
 struct db *store_reader(void); /* the loop's connection; loop thread only */
-/* A reading connection for a pool thread: open for the length of one piece of work. */
+/* A reading connection for a pool thread, for the length of one piece of work; NULL when it cannot
+ * be opened. */
 struct db *pool_reader_open(void);
 void pool_reader_close(struct db *db);
 
-/* `ctx` must stay until done has run. Never refuses: back-pressure is the callers' limits. done may be NULL. */
+/* `ctx` must stay until done has run. Never refuses: back-pressure is the callers' limits. done may
+ * be NULL. */
 void store_write(store_write_fn write, store_done_fn done, void *ctx);
 struct db *tx_db(struct tx *tx);
 
-/* For the command line and tests: runs one write and waits for its commit. Not on a thread that runs the loop. */
+/* For the command line and tests: runs one write and waits for its commit. Not on a thread that
+ * runs the loop. */
 MUST_USE enum err store_write_and_wait(store_write_fn write, void *ctx);
 
-bool store_is_ready(void);    /* false once a write failed for lack of space or I/O, until one succeeds */
+bool store_is_ready(
+    void); /* false once a write failed for lack of space or I/O, until one succeeds */
 const char *store_directory(void);
+/* False when another process (a running server) owns the data folder: this one is a guest, and must
+ * not be a second server. */
+bool store_is_owner(void);
 struct store_cost {
     int64_t commits;    /* transactions committed */
     int64_t writes;     /* functions run */

@@ -1,0 +1,10 @@
+/* The writer thread, for store.c; what features see of it is in store.h. */
+#pragma once
+
+#include "store/db.h"
+
+/* `db` is the writer's from now until writer_stop() returns. Without may_checkpoint (another
+ * process owns the data folder) the log is left alone. */
+void writer_start(struct db *db, bool may_checkpoint);
+/* Runs what waits, ends the thread. Completions are in the mailbox then. */
+void writer_stop(void);
