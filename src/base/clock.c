@@ -151,9 +151,7 @@ void clock_http_date(int64_t at_ms, char out[HTTP_DATE_LEN + 1]) {
     word(at, " GMT", 5);
 }
 
-/* --- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Takes `count` digits off the front of *rest; -1 when they are not there. */
 static int take_digits(struct str *rest, size_t count) {

@@ -25,14 +25,11 @@
 #define TEXT_DEFAULT_MAX       4096
 #define LINE_BYTES             190 /* libinih's buffer holds 200, of which some are line ends */
 #define FILE_BYTES_MAX         (1 << 20)
-#define LIKENESS_MIN           0.4 /* one slip in a name of ten letters gives 0.6, another word in it 0.45 \
-                                    */
-#define LIKENESS_SURE      0.7
-#define ENVIRONMENT_PREFIX "TROUPE_"
+#define LIKENESS_MIN           0.4 /* one slip in ten letters gives 0.6, another word in it 0.45 */
+#define LIKENESS_SURE          0.7
+#define ENVIRONMENT_PREFIX     "TROUPE_"
 
-/* --- rows
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 /* Steps through every row of every table: start with table 0 and row 0; NULL at the end. */
 struct cursor {
@@ -88,9 +85,7 @@ static const struct setting *find_row(const struct config *config, struct str na
     return NULL;
 }
 
-/* --- problems
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- problems --------------------------------------------------------------------------------- */
 
 static __attribute__((format(printf, 3, 4))) bool problem(struct config *config, const char *place,
                                                           const char *format, ...) {
@@ -121,9 +116,7 @@ static void problem_unknown(struct config *config, const char *place, const char
     arena_release(&arena);
 }
 
-/* --- values
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static const struct suffix {
     const char *unit, *suffix;
@@ -280,9 +273,7 @@ void config_release(struct config *config) {
     buf_release(&config->problems);
 }
 
-/* --- file
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- file ------------------------------------------------------------------------------------- */
 
 struct file_reader {
     struct config *config;
@@ -412,8 +403,7 @@ void config_read_file(struct config *config, const char *path, bool must_exist) 
     }
 }
 
-/* --- environment and flags
- * ------------------------------------------------------------------------------------------- */
+/* --- environment and flags -------------------------------------------------------------------- */
 
 /* A name of ours in the part of a section that exists, or close to one of our names: a slip, not
  * somebody else's variable. */
@@ -468,9 +458,7 @@ void config_read_flag(struct config *config, struct str flag) {
         problem_unknown(config, "command line", "setting", name, nearest, likeness, full_name);
 }
 
-/* --- example
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- example ---------------------------------------------------------------------------------- */
 
 static void print_bounds(struct buf *out, const struct setting *setting) {
     static const char *const KINDS[] = {"whole number", "true or false", "text", ""};

@@ -28,8 +28,7 @@
 #define mbedtls_sha1   mbedtls_sha1_ret
 #endif
 
-/* --- random and digests
- * ---------------------------------------------------------------------------------------------- */
+/* --- random and digests ----------------------------------------------------------------------- */
 
 void crypto_random(void *out, size_t len) {
     char *at = out;
@@ -70,9 +69,7 @@ bool crypto_equal(struct str a, struct str b) {
     return difference == 0;
 }
 
-/* --- sealing
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- sealing ---------------------------------------------------------------------------------- */
 
 #define SEAL_VERSION 1
 #define NONCE_BYTES  12
@@ -117,9 +114,7 @@ enum err crypto_open(struct arena *arena, const uint8_t key[32], struct str cont
     return E_OK;
 }
 
-/* --- passwords
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- passwords -------------------------------------------------------------------------------- */
 
 #define SALT_BYTES     16
 #define HASH_BYTES     32

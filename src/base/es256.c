@@ -54,9 +54,7 @@ static mbedtls_ecp_group *curve_get(void) {
     return &curve;
 }
 
-/* --- keys
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static struct str jwk_without_kid(struct arena *arena, const struct es256_key *key) {
     struct str x = base64url_encode(arena, str_of((const char *)key->point, 32));
@@ -120,9 +118,7 @@ void es256_generate(struct es256_key *key) {
     mbedtls_platform_zeroize(secret, sizeof(secret));
 }
 
-/* --- signing
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- signing ---------------------------------------------------------------------------------- */
 
 static void sign_digest(const struct es256_key *key, const uint8_t digest[SHA256_BYTES],
                         uint8_t out[SIGNATURE_BYTES]) {
@@ -170,8 +166,7 @@ struct str es256_sign(struct arena *arena, const struct es256_key *key, struct s
     return token;
 }
 
-/* --- what was found good before
- * --------------------------------------------------------------------------------------- */
+/* --- what was found good before --------------------------------------------------------------- */
 
 /*
  * Rows of SHA-256(public key, token), placed by their first bytes. Whether a signature fits is a
@@ -208,9 +203,7 @@ static void memo_keep(const uint8_t digest[SHA256_BYTES]) {
     pthread_mutex_unlock(&memo.lock);
 }
 
-/* --- verifying
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- verifying -------------------------------------------------------------------------------- */
 
 struct token {
     struct str signed_part; /* header.payload as they stand */

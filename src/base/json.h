@@ -79,9 +79,7 @@ bool json_bool(const struct json_value *value, bool fallback);
 struct str json_number_text(
     const struct json_value *value); /* a number as it was written; STR_NONE for other types */
 
-/* --- writer
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- writer ----------------------------------------------------------------------------------- */
 struct json {
     struct buf *buf;
     bool needs_comma;

@@ -92,9 +92,7 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* --- strings
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- strings ---------------------------------------------------------------------------------- */
 
 static int hex4(const char *at) {
     int value = 0;
@@ -193,9 +191,7 @@ static bool read_string(struct reader *reader, struct str *string) {
     return true;
 }
 
-/* --- numbers
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 /* What the digits say: mantissa * 10^exponent, exact while `is_exact`. */
 struct decimal {
@@ -271,8 +267,7 @@ static bool read_number(struct reader *reader, struct json_value *value) {
     return true;
 }
 
-/* --- arrays and objects
- * -------------------------------------------------------------------------------------------- */
+/* --- arrays and objects ----------------------------------------------------------------------- */
 
 static struct json_value *new_value(struct reader *reader) {
     if (++reader->values > JSON_VALUES_LIMIT || arena_room(reader->arena) < ROOM_LEFT_BYTES) {
@@ -424,9 +419,7 @@ static bool read_object(struct reader *reader, struct json_value *object) {
     return true;
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static bool read_word(struct reader *reader, const char *word, struct json_value *value,
                       enum json_type type) {
@@ -510,9 +503,7 @@ enum err json_scan(struct str text, struct json_error *error) {
     return err;
 }
 
-/* --- getters
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- getters ---------------------------------------------------------------------------------- */
 
 enum json_type json_type(const struct json_value *value) {
     return value ? value->type : JSON_ABSENT;

@@ -32,9 +32,7 @@ void json_init(struct json *json, struct buf *buf) {
     *json = (struct json){.buf = buf};
 }
 
-/* --- short values
- * --------------------------------------------------------------------------------------------------
- */
+/* --- short values ----------------------------------------------------------------------------- */
 
 /* Where the next bytes go, a comma already placed; NULL after an error. Up to SHORT_BYTES may be
  * written there, then `commit`. */
@@ -150,9 +148,7 @@ void json_write_time(struct json *json, int64_t at_ms) {
     commit(json, to + RFC3339_LEN + 2, true);
 }
 
-/* --- strings
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- strings ---------------------------------------------------------------------------------- */
 
 /* Writes the escape of one special byte and gives its length, 2 or 6. */
 static size_t put_escape(char *to, unsigned char c) {
@@ -267,9 +263,7 @@ void json_write_str(struct json *json, struct str value) {
         write_quoted(json, value, false);
 }
 
-/* --- whole values
- * --------------------------------------------------------------------------------------------------
- */
+/* --- whole values ----------------------------------------------------------------------------- */
 
 void json_write_raw(struct json *json, struct str text) {
     struct buf *buf = json->buf;

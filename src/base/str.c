@@ -13,9 +13,7 @@
 
 #include "base/banned.h"
 
-/* --- views
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 struct str str_from(const char *zero_terminated) {
     return zero_terminated ? (struct str){zero_terminated, strlen(zero_terminated)} : STR_NONE;
@@ -138,9 +136,7 @@ bool str_next(struct str *rest, char separator, struct str *part) {
     return true;
 }
 
-/* --- numbers
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 enum err str_to_int(struct str s, int64_t *out) {
     bool is_negative = s.len > 0 && s.at[0] == '-';
@@ -223,9 +219,7 @@ size_t str_print_int(char out[STR_INT_BYTES], int64_t value) {
     return len;
 }
 
-/* --- encodings
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- encodings -------------------------------------------------------------------------------- */
 
 static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char BASE64URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

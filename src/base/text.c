@@ -17,9 +17,7 @@
 #define SIMILARITY_CODE_POINTS \
     1024 /* a name, a key, a title; what is longer is compared by its beginning */
 
-/* --- UTF-8
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- UTF-8 ------------------------------------------------------------------------------------ */
 
 static size_t skip_ascii(struct str s, size_t at) {
     uint64_t word;
@@ -134,9 +132,7 @@ struct str text_repair(struct arena *arena, struct str s) {
     return (struct str){out, n};
 }
 
-/* --- meaning
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- meaning ---------------------------------------------------------------------------------- */
 
 static struct str fold_ascii(struct arena *arena, struct str s) {
     char *out = arena_alloc(arena, s.len + 1);
@@ -217,9 +213,7 @@ bool text_next_word(struct str text, size_t *at, struct str *word) {
     return end > start;
 }
 
-/* --- likeness
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- likeness --------------------------------------------------------------------------------- */
 
 /* Three code points of 21 bits in one word: trigrams compare as numbers, without collisions. */
 struct trigrams {
