@@ -354,7 +354,8 @@ static int take_pair(void *ctx, const char *section, const char *key, const char
     char name[128], place[300];
     const struct setting *nearest;
     double likeness;
-    snprintf(name, sizeof(name), "%s.%s", section, key);
+    struct str trimmed = str_trim(str_from(section)); /* libinih keeps the blanks of [ section ] */
+    snprintf(name, sizeof(name), STR_FMT ".%s", STR_ARG(trimmed), key);
     snprintf(place, sizeof(place), "%s line %d", reader->path, reader->line);
     const struct setting *setting =
         find_row(reader->config, str_from(name), full_name, &nearest, &likeness);
