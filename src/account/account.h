@@ -1,0 +1,58 @@
+/* Accounts as rules and as what other features ask of them. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/config.h"
+#include "net/request.h"
+#include "store/store.h"
+
+struct account_settings {
+    int registration;       /* index in {"closed", "invite", "open"} */
+    int64_t access_token_s; /* life of an access token */
+    int64_t session_days;   /* absolute end of a session */
+    int64_t idle_days;      /* a session that is not used ends */
+    int64_t password_min;   /* characters */
+};
+extern struct account_settings account_settings;
+extern const struct setting account_setting_rows[];
+
+struct persona {
+    int64_t id; /* 0: made from the display name */
+    struct str name, description, avatar_blob;
+    bool is_default;
+    int64_t revision, created_at, updated_at;
+};
+
+/* Who this person is in a talk: the persona asked for (if it is theirs), else the default one, else
+ * the display name. */
+MUST_USE enum err account_persona(struct db *db, struct arena *arena, int64_t user_id,
+                                  int64_t persona_id, struct persona *persona);
+/* True when this persona belongs to this person. */
+bool account_owns_persona(struct db *db, int64_t user_id, int64_t persona_id);
+bool account_is_adult(struct db *db, int64_t user_id);
+
+/* True once an owner exists. Cached; loop thread. */
+bool account_is_set_up(void);
+/* For the router: who shows this bearer token (access token or API key). */
+enum err account_identify(struct str token, struct caller *caller);
+
+/* Creates a user inside a write; the password is hashed already. E_CONFLICT when the address is
+ * taken. */
+struct new_user {
+    struct str email, display_name, password_phc;
+    enum role role;
+    int64_t id; /* out */
+};
+MUST_USE enum err account_create(struct tx *tx, struct new_user *user);
+/* The one-time set-up code of this start: made when there is no owner, valid for 24 h, compared in
+ * constant time. Text lives until the next call. */
+struct str account_setup_code(void);
+bool account_check_setup_code(struct str code);
+/* After the commit of a new owner, a changed role, an ended session: forgets what is cached of this
+ * person. */
+void account_changed(int64_t user_id);
+/* Answers a sign-in: writes the session and the refresh token, then 200/201 {user, access_token,
+ * expires_in} with the cookie. For login, register, set-up. */
+void account_reply_signed_in(struct request *request, int64_t user_id, int status);
+/* Opens signing keys, makes the first one. After store_open. */
+MUST_USE enum err account_start(void);
