@@ -103,7 +103,8 @@ void loop_init(void) {
     memset(&loop, 0, sizeof(loop));
     atomic_store(&loop.grace_ms, NO_GRACE);
     loop.thread = pthread_self();
-    loop.has_test_clock = getenv("TROUPE_TEST_CLOCK") != NULL;
+    const char *test_clock = getenv("TROUPE_TEST_CLOCK");
+    loop.has_test_clock = test_clock != NULL && *test_clock != 0;
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error code, not an end */
     BUG_IF(uv_loop_init(&loop.uv) != 0);
     BUG_IF(uv_prepare_init(&loop.uv, &loop.turn_end) != 0);
