@@ -28,6 +28,7 @@
 #define LIKENESS_MIN           0.4 /* one slip in ten letters gives 0.6, another word in it 0.45 */
 #define LIKENESS_SURE          0.7
 #define ENVIRONMENT_PREFIX     "TROUPE_"
+#define BYTE_ORDER_MARK        "\xEF\xBB\xBF" /* editors of Windows write it */
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -332,7 +333,10 @@ static char *read_line(char *out, int size, void *ctx) {
     if (len < 0)
         return NULL;
     reader->line++;
-    const char *start = line + strspn(line, " \t\r");
+    const char *start = line;
+    if (reader->line == 1 && strncmp(start, BYTE_ORDER_MARK, 3) == 0)
+        start += 3;
+    start += strspn(start, " \t\r");
     const char *flaw = flaw_of_line(start, len);
     if (flaw)
         line_problem(reader, "%s", flaw);
