@@ -1,0 +1,47 @@
+// Everything the server may say about a conversation, as one union. An event that is added here breaks the build in
+// state/room.svelte.ts until it is handled there.
+
+import type { Author, Id, Message, Usage } from './types';
+
+export interface Speech {
+  message_id: Id;
+  turn_id: Id;
+  content: string;
+  swipe: number;
+}
+
+export type LiveEvent =
+  | { type: 'conversation:joined'; data: { seq: number; resumed: boolean; streaming: Speech[] } }
+  | { type: 'message:received'; data: { message: Message } }
+  | {
+      type: 'message:stream:start';
+      data: { message_id: Id; swipe: SwipeMark; author: Author; turn_id: Id; message?: Message };
+    }
+  | { type: 'message:stream:chunk'; data: { message_id: Id; delta: string } }
+  | {
+      type: 'message:stream:complete';
+      data: { message: Message; usage?: Usage; finish_reason?: string | null };
+    }
+  | {
+      type: 'message:stream:error';
+      data: { message_id: Id; message?: Message | null; error: { code: string; detail: string; retryable: boolean } };
+    }
+  | { type: 'message:updated'; data: { message: Message; path_changed?: boolean } }
+  | { type: 'message:deleted'; data: { message_id?: Id; from_here?: boolean } }
+  | { type: 'queue'; data: { position: number } }
+  | { type: 'typing:start' | 'typing:stop' | 'presence' | 'memory:updated' | 'job:progress' | 'balance'; data: object };
+
+/** A swipe travels as a bare index or together with the count. */
+export type SwipeMark = number | { index: number; count: number };
+
+export function swipeIndex(mark: SwipeMark | undefined): number {
+  return typeof mark === 'number' ? mark : (mark?.index ?? 0);
+}
+
+/** What arrives on the wire: an event of a room, or a word about the socket itself. */
+export interface Frame {
+  type: string;
+  seq?: number;
+  data?: Record<string, unknown>;
+  conversation_id?: Id;
+}

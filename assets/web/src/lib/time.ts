@@ -1,0 +1,34 @@
+// Moments for people: "just now", "14:05", "Tuesday", "3 March". The exact moment belongs into a title.
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+export function shortMoment(iso: string | null | undefined, now = new Date(), locale?: string): string {
+  const at = iso ? new Date(iso) : null;
+  if (!at || Number.isNaN(at.getTime())) {
+    return '';
+  }
+  const ago = now.getTime() - at.getTime();
+  if (ago < MINUTE_MS) {
+    return 'just now';
+  }
+  if (ago < HOUR_MS) {
+    return `${Math.floor(ago / MINUTE_MS)} min ago`;
+  }
+  if (at.toDateString() === now.toDateString()) {
+    return at.toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit' });
+  }
+  if (ago < 6 * DAY_MS) {
+    return at.toLocaleDateString(locale, { weekday: 'long' });
+  }
+  const year = at.getFullYear() === now.getFullYear() ? {} : ({ year: 'numeric' } as const);
+  return at.toLocaleDateString(locale, { day: 'numeric', month: 'short', ...year });
+}
+
+export function fullMoment(iso: string | null | undefined, locale?: string): string {
+  const at = iso ? new Date(iso) : null;
+  return !at || Number.isNaN(at.getTime())
+    ? ''
+    : at.toLocaleString(locale, { dateStyle: 'long', timeStyle: 'short' });
+}

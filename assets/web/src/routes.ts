@@ -1,0 +1,59 @@
+// The table of pages: path, who may see it, and the page, read from its own chunk when it is first wanted.
+// `:name` is one segment and becomes a prop of the page.
+
+import type { Component } from 'svelte';
+
+export interface PageRoute {
+  path: string;
+  title: string;
+  /** Seen without an account; everything else asks for a sign-in first. */
+  open?: boolean;
+  /** The page fills the window and scrolls inside. */
+  full?: boolean;
+  load: () => Promise<{ default: Component<Record<string, string>> }>;
+}
+
+type Loader = PageRoute['load'];
+const page = (load: () => Promise<unknown>): Loader => load as Loader;
+
+export const routes: PageRoute[] = [
+  { path: '/', title: 'The stage', load: page(() => import('./pages/Home.svelte')) },
+  { path: '/setup', title: 'Set up', open: true, load: page(() => import('./pages/Setup.svelte')) },
+  { path: '/sign-in', title: 'Sign in', open: true, load: page(() => import('./pages/SignIn.svelte')) },
+  { path: '/register', title: 'Create an account', open: true, load: page(() => import('./pages/Register.svelte')) },
+  { path: '/character/new', title: 'New character', load: page(() => import('./pages/Editor.svelte')) },
+  { path: '/character/:id', title: 'Character', load: page(() => import('./pages/Character.svelte')) },
+  { path: '/character/:id/edit', title: 'Edit character', load: page(() => import('./pages/Editor.svelte')) },
+  { path: '/chat/:id', title: 'Conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
+  { path: '/profile', title: 'Profile', load: page(() => import('./pages/Profile.svelte')) },
+  { path: '/profile/:section', title: 'Profile', load: page(() => import('./pages/Profile.svelte')) },
+];
+
+const missing: PageRoute = { path: '', title: 'Not found', load: page(() => import('./pages/NotFound.svelte')) };
+
+export interface Match {
+  route: PageRoute;
+  params: Record<string, string>;
+}
+
+export function matchRoute(path: string): Match {
+  const parts = path.split('/').filter(Boolean);
+  for (const route of routes) {
+    const pattern = route.path.split('/').filter(Boolean);
+    const params: Record<string, string> = {};
+    const fits =
+      pattern.length === parts.length &&
+      pattern.every((piece, at) => {
+        const part = parts[at] ?? '';
+        if (piece.startsWith(':')) {
+          params[piece.slice(1)] = part;
+          return true;
+        }
+        return piece === part;
+      });
+    if (fits) {
+      return { route, params };
+    }
+  }
+  return { route: missing, params: {} };
+}

@@ -1,0 +1,153 @@
+// The cast: the list on the stage as it is searched and filtered, and single characters as they are opened and edited.
+
+import { client } from '../api/client';
+import type { Character, Id, ImportReport, Page, TagCount } from '../api/types';
+
+export type CharacterDraft = Partial<Character>;
+export type ExportFormat = 'v3_png' | 'v2_png' | 'v3_json';
+
+const PAGE_SIZE = 40;
+const ENDING: Record<ExportFormat, string> = { v3_png: 'png', v2_png: 'png', v3_json: 'json' };
+
+class Characters {
+  list = $state.raw<Character[]>([]);
+  favourites = $state.raw<Character[]>([]);
+  tags = $state.raw<TagCount[]>([]);
+  cursor = $state<string | null>(null);
+  loading = $state(false);
+  loaded = $state(false);
+  #asked = 0;
+  #last = { query: '', tag: '' };
+
+  /** Reads the first page for what is typed and picked; an answer that was overtaken by a newer question is dropped. */
+  async find(query: string, tag: string): Promise<void> {
+    const asked = ++this.#asked;
+    this.#last = { query, tag };
+    this.loading = true;
+    try {
+      const page = await this.#page(query, tag, null);
+      if (asked === this.#asked) {
+        this.list = page.items;
+        this.cursor = page.next_cursor;
+        this.loaded = true;
+      }
+    } finally {
+      if (asked === this.#asked) {
+        this.loading = false;
+      }
+    }
+  }
+
+  /** The same question again, after something changed. */
+  async again(): Promise<void> {
+    if (this.loaded) {
+      await Promise.all([this.find(this.#last.query, this.#last.tag), this.loadAround()]);
+    }
+  }
+
+  async more(query: string, tag: string): Promise<void> {
+    if (!this.cursor || this.loading) {
+      return;
+    }
+    const asked = this.#asked;
+    this.loading = true;
+    try {
+      const page = await this.#page(query, tag, this.cursor);
+      if (asked === this.#asked) {
+        this.list = [...this.list, ...page.items];
+        this.cursor = page.next_cursor;
+      }
+    } finally {
+      this.loading = false;
+    }
+  }
+
+  #page(query: string, tag: string, cursor: string | null): Promise<Page<Character>> {
+    return query || tag
+      ? client.get<Page<Character>>('/characters/search', { q: query, tag, limit: PAGE_SIZE, cursor })
+      : client.get<Page<Character>>('/characters', { limit: PAGE_SIZE, cursor });
+  }
+
+  async loadAround(): Promise<void> {
+    const [favourites, tags] = await Promise.all([
+      client.get<Page<Character>>('/users/me/favorites', { limit: PAGE_SIZE }),
+      client.get<Page<TagCount>>('/tags', { limit: PAGE_SIZE }),
+    ]);
+    this.favourites = favourites.items;
+    this.tags = tags.items;
+  }
+
+  /** One character with its ETag: a stale editor is refused, not obeyed. */
+  open(id: Id): Promise<{ value: Character; etag: string | null }> {
+    return client.read<Character>(`/characters/${id}`);
+  }
+
+  create(draft: CharacterDraft): Promise<Character> {
+    return client.post<Character>('/characters', draft);
+  }
+
+  async save(id: Id, draft: CharacterDraft, etag: string | null): Promise<Character> {
+    const saved = await client.patch<Character>(`/characters/${id}`, draft, {
+      headers: etag ? { 'If-Match': etag } : {},
+    });
+    this.#replace(saved);
+    return saved;
+  }
+
+  async setAvatar(id: Id, picture: File): Promise<void> {
+    const form = new FormData();
+    form.append('file', picture);
+    await client.call('PUT', `/characters/${id}/avatar`, { form });
+  }
+
+  duplicate(id: Id): Promise<Character> {
+    return client.post<Character>(`/characters/${id}/duplicate`);
+  }
+
+  async remove(id: Id): Promise<void> {
+    await client.delete(`/characters/${id}`);
+    this.list = this.list.filter((row) => row.id !== id);
+    this.favourites = this.favourites.filter((row) => row.id !== id);
+  }
+
+  restore(id: Id): Promise<Character> {
+    return client.post<Character>(`/characters/${id}/restore`);
+  }
+
+  async setFavourite(character: Character, favourite: boolean): Promise<void> {
+    if (favourite) {
+      await client.post('/users/me/favorites', { character_id: character.id });
+    } else {
+      await client.delete(`/users/me/favorites/${character.id}`);
+    }
+    const changed = { ...character, favourite };
+    this.#replace(changed);
+    const others = this.favourites.filter((row) => row.id !== character.id);
+    this.favourites = favourite ? [changed, ...others] : others;
+  }
+
+  importFiles(files: File[]): Promise<ImportReport> {
+    const form = new FormData();
+    files.forEach((file) => form.append('files', file, file.name));
+    return client.call<ImportReport>('POST', '/characters/import', { form });
+  }
+
+  /** The card as a file that the browser saves. */
+  async download(character: Character, format: ExportFormat): Promise<void> {
+    const response = await client.send('GET', `/characters/${character.id}/export`, { query: { format } });
+    const url = URL.createObjectURL(await response.blob());
+    const link = document.createElement('a');
+    link.href = url;
+    link.download = `${character.name.replace(/[^\p{L}\p{N} _-]/gu, '').trim() || 'character'}.${ENDING[format]}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+
+  #replace(character: Character): void {
+    const swap = (row: Character): Character => (row.id === character.id ? character : row);
+    this.list = this.list.map(swap);
+    this.favourites = this.favourites.map(swap);
+  }
+}
+
+export const characters = new Characters();

@@ -1,0 +1,69 @@
+// The models that speak for the characters: what runs on this box, what is registered, in which order it is asked.
+
+import { client } from '../api/client';
+import type { Id, Model, ModelTest, Page, Probe, Provider, Route } from '../api/types';
+
+export type ModelDraft = {
+  name: string;
+  provider: Provider;
+  base_url: string;
+  model: string;
+  api_key?: string;
+  context_tokens?: number;
+};
+
+class Models {
+  list = $state.raw<Model[]>([]);
+  probes = $state.raw<Probe[]>([]);
+  discovering = $state(false);
+
+  async load(): Promise<void> {
+    this.list = (await client.get<Page<Model>>('/admin/models', { limit: 100 })).items;
+  }
+
+  async discover(): Promise<void> {
+    this.discovering = true;
+    try {
+      this.probes = (await client.post<{ items: Probe[] }>('/setup/discover')).items;
+    } finally {
+      this.discovering = false;
+    }
+  }
+
+  /** Registers a model and puts it first in the default route, so that the next reply comes from it. */
+  async add(draft: ModelDraft): Promise<Model> {
+    const made = await client.post<Model>('/admin/models', draft);
+    await this.#putFirst(made.id);
+    await this.load();
+    return made;
+  }
+
+  async #putFirst(id: Id): Promise<void> {
+    const routes = (await client.get<{ items: Route[] }>('/admin/routes')).items;
+    const items = routes.map((route, index) =>
+      index === 0 ? { ...route, models: [id, ...route.models.filter((other) => other !== id)] } : route,
+    );
+    await client.put('/admin/routes', { items });
+  }
+
+  test(id: Id): Promise<ModelTest> {
+    return client.post<ModelTest>(`/admin/models/${id}/test`);
+  }
+
+  async setEnabled(id: Id, enabled: boolean): Promise<void> {
+    await client.patch<Model>(`/admin/models/${id}`, { enabled });
+    await this.load();
+  }
+
+  async remove(id: Id): Promise<void> {
+    await client.delete(`/admin/models/${id}`);
+    await this.load();
+  }
+}
+
+export const models = new Models();
+
+/** Which adapter talks to what was found. */
+export function providerOf(probe: Probe): Provider {
+  return probe.kind === 'ollama' ? 'ollama' : 'openai';
+}

@@ -1,0 +1,30 @@
+// "Who I am" cards of this person.
+
+import { client } from '../api/client';
+import type { Id, Page, Persona } from '../api/types';
+
+export type PersonaDraft = { name: string; description: string; is_default?: boolean };
+
+class Personas {
+  list = $state.raw<Persona[]>([]);
+  loaded = $state(false);
+
+  async load(): Promise<void> {
+    this.list = (await client.get<Page<Persona>>('/users/me/personas', { limit: 100 })).items;
+    this.loaded = true;
+  }
+
+  async save(draft: PersonaDraft, id?: Id): Promise<void> {
+    await (id
+      ? client.patch<Persona>(`/users/me/personas/${id}`, draft)
+      : client.post<Persona>('/users/me/personas', draft));
+    await this.load();
+  }
+
+  async remove(id: Id): Promise<void> {
+    await client.delete(`/users/me/personas/${id}`);
+    this.list = this.list.filter((row) => row.id !== id);
+  }
+}
+
+export const personas = new Personas();

@@ -1,0 +1,472 @@
+// Open conversations: the path of messages that is shown, the replies that are being spoken, and every command.
+//
+// Server data is a cache: reload() may replace it at any time. A reply under way is a Stream beside the messages: its
+// text grows with each delta, and what is shown follows on animation frames. Events that arrive while messages are
+// being read wait in line, so that nothing is applied to a list that is about to be replaced.
+
+import { SvelteMap } from 'svelte/reactivity';
+import { ApiError, client as theClient, reasonOf, type Client } from '../api/client';
+import { swipeIndex, type LiveEvent, type Speech } from '../api/events';
+import { Live, type Listener, type LiveStatus } from '../api/live';
+import type { Author, Conversation, Id, Message, Page, Prompt } from '../api/types';
+import { revealEnd } from '../lib/reveal';
+import { conversations } from './conversations.svelte';
+import { prefersStill } from './settings.svelte';
+
+export interface Pending {
+  key: number;
+  text: string;
+  failed: string;
+}
+
+interface Stream {
+  text: string;
+  shown: number;
+  /** The finished message, waiting until the eye has caught up. */
+  final: Message | null;
+}
+
+const PAGE_SIZE = 40;
+const DRAFT = 'troupe.draft.';
+
+export class Room implements Listener {
+  readonly id: Id;
+  conversation = $state.raw<Conversation | null>(null);
+  messages = $state.raw<Message[]>([]);
+  pending = $state.raw<Pending[]>([]);
+  /** Message id to the text that is shown while it is spoken. */
+  speaking = new SvelteMap<Id, string>();
+  /** Message id to what went wrong with it. */
+  problems = new SvelteMap<Id, string>();
+  loaded = $state(false);
+  failed = $state('');
+  older = $state<string | null>(null);
+  loadingOlder = $state(false);
+  queued = $state<number | null>(null);
+  draft = $state('');
+  isSpeaking = $derived(this.speaking.size > 0 || this.messages.some((row) => row.state === 'streaming'));
+
+  #client: Client;
+  #streams = new Map<Id, Stream>();
+  #frame = 0;
+  #loads = 0;
+  #waiting: (() => void)[] = [];
+  #nextKey = 1;
+
+  constructor(id: Id, client: Client = theClient) {
+    this.id = id;
+    this.#client = client;
+    this.draft = globalThis.localStorage?.getItem(DRAFT + id) ?? '';
+  }
+
+  get path(): string {
+    return `/conversations/${this.id}`;
+  }
+
+  // --- reading -------------------------------------------------------------------------------------------------------
+
+  async load(): Promise<void> {
+    this.#loads += 1;
+    try {
+      const [conversation, page] = await Promise.all([
+        this.#client.get<Conversation>(this.path),
+        this.#client.get<Page<Message>>(`${this.path}/messages`, { limit: PAGE_SIZE }),
+      ]);
+      this.conversation = conversation;
+      this.#takePage(page);
+      this.loaded = true;
+      this.failed = '';
+    } catch (error) {
+      this.failed = error instanceof ApiError && error.status === 404 ? 'This conversation does not exist (any more).' : reasonOf(error);
+    } finally {
+      this.#drain();
+    }
+  }
+
+  async reload(): Promise<void> {
+    this.#loads += 1;
+    try {
+      this.#takePage(await this.#client.get<Page<Message>>(`${this.path}/messages`, { limit: PAGE_SIZE }));
+      this.loaded = true;
+    } catch (error) {
+      if (!this.loaded) {
+        this.failed = reasonOf(error);
+      }
+    } finally {
+      this.#drain();
+    }
+  }
+
+  /** The newest page replaces what is shown; older messages before it stay while the path still holds together. */
+  #takePage(page: Page<Message>): void {
+    const seam = this.messages.findIndex((row) => row.id === page.items[0]?.id);
+    if (seam > 0) {
+      this.messages = [...this.messages.slice(0, seam), ...page.items];
+    } else {
+      this.messages = page.items;
+      this.older = page.next_cursor;
+    }
+    const ids = new Set(page.items.map((row) => row.id));
+    this.pending = this.pending.filter((row) => row.failed !== '' || !page.items.some((item) => isCopy(item, row)));
+    [...this.#streams.keys()].filter((id) => !ids.has(id)).forEach((id) => this.#endStream(id));
+  }
+
+  /** The last of the reads under way lets the waiting events in. */
+  #drain(): void {
+    this.#loads -= 1;
+    if (this.#loads === 0) {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      waiting.forEach((work) => work());
+    }
+  }
+
+  async loadOlder(): Promise<void> {
+    if (!this.older || this.loadingOlder) {
+      return;
+    }
+    this.loadingOlder = true;
+    try {
+      const page = await this.#client.get<Page<Message>>(`${this.path}/messages`, { limit: PAGE_SIZE, cursor: this.older });
+      const known = new Set(this.messages.map((row) => row.id));
+      this.messages = [...page.items.filter((row) => !known.has(row.id)), ...this.messages];
+      this.older = page.next_cursor;
+    } finally {
+      this.loadingOlder = false;
+    }
+  }
+
+  // --- events --------------------------------------------------------------------------------------------------------
+
+  onEvent(event: LiveEvent): void {
+    if (this.#loads > 0 && event.type !== 'conversation:joined') {
+      this.#waiting.push(() => this.apply(event));
+    } else {
+      this.apply(event);
+    }
+  }
+
+  apply(event: LiveEvent): void {
+    switch (event.type) {
+      case 'conversation:joined':
+        this.#onJoined(event.data.resumed, event.data.streaming);
+        return;
+      case 'message:received':
+        this.#settle(event.data.message);
+        this.#upsert(event.data.message);
+        conversations.said(event.data.message);
+        return;
+      case 'message:stream:start':
+        this.queued = null;
+        this.#begin(event.data.message_id, swipeIndex(event.data.swipe), event.data.author, event.data.message);
+        return;
+      case 'message:stream:chunk':
+        this.#grow(event.data.message_id, event.data.delta);
+        return;
+      case 'message:stream:complete':
+        this.#finish(event.data.message);
+        return;
+      case 'message:stream:error':
+        this.queued = null;
+        this.problems.set(event.data.message_id, event.data.error.detail);
+        this.#fail(event.data.message_id, event.data.message ?? null);
+        return;
+      case 'message:updated':
+        this.#upsert(event.data.message, false);
+        if (event.data.path_changed) {
+          void this.reload();
+        }
+        return;
+      case 'message:deleted':
+        void this.reload();
+        return;
+      case 'queue':
+        this.queued = event.data.position;
+        return;
+      case 'typing:start':
+      case 'typing:stop':
+      case 'presence':
+      case 'memory:updated':
+      case 'job:progress':
+      case 'balance':
+        return; // not shown in this view yet
+    }
+  }
+
+  /** Resumed: the missed events follow. Otherwise the messages are read again, and what is being spoken is given whole. */
+  #onJoined(resumed: boolean, streaming: Speech[]): void {
+    if (resumed) {
+      return;
+    }
+    const speak = (): void => this.#takeSpeech(streaming);
+    if (this.#loads > 0) {
+      this.#waiting.unshift(speak);
+    } else {
+      this.#waiting = [speak];
+      void this.reload();
+    }
+  }
+
+  #takeSpeech(streaming: Speech[]): void {
+    const spoken = new Set(streaming.map((speech) => speech.message_id));
+    [...this.#streams.keys()].filter((id) => !spoken.has(id)).forEach((id) => this.#endStream(id));
+    streaming.forEach((speech) => this.#attach(speech));
+    // A reply that ended between the reading of the messages and the join is complete by now.
+    if (this.messages.some((row) => row.state === 'streaming' && !spoken.has(row.id))) {
+      void this.reload();
+    }
+  }
+
+  #attach(speech: Speech): void {
+    const known = this.messages.find((row) => row.id === speech.message_id);
+    if (known && known.state !== 'streaming') {
+      return;
+    }
+    if (!known) {
+      const speaker = this.conversation?.characters[0];
+      const author: Author = { kind: 'character', id: speaker?.id ?? null, name: speaker?.name ?? '' };
+      this.#upsert(emptyReply(this.id, speech.message_id, author));
+    }
+    this.#streams.set(speech.message_id, { text: speech.content, shown: speech.content.length, final: null });
+    this.speaking.set(speech.message_id, speech.content);
+  }
+
+  #begin(id: Id, swipe: number, author: Author, given: Message | undefined): void {
+    const known = this.messages.find((row) => row.id === id);
+    const goesOn = known !== undefined && known.swipe.index === swipe && known.state !== 'streaming';
+    const text = goesOn ? known.content : '';
+    const count = Math.max(known?.swipe.count ?? 1, swipe + 1);
+    const base = given ?? known ?? emptyReply(this.id, id, author);
+    this.problems.delete(id);
+    this.#upsert({ ...base, content: text, state: 'streaming', swipe: { index: swipe, count } });
+    this.#streams.set(id, { text, shown: text.length, final: null });
+    this.speaking.set(id, text);
+  }
+
+  #grow(id: Id, delta: string): void {
+    const stream = this.#streams.get(id);
+    if (stream) {
+      stream.text += delta;
+      this.#wantFrame();
+    }
+  }
+
+  #finish(message: Message): void {
+    conversations.said(message);
+    const stream = this.#streams.get(message.id);
+    if (!stream) {
+      this.#upsert(message);
+      return;
+    }
+    stream.final = message;
+    stream.text = message.content;
+    stream.shown = Math.min(stream.shown, stream.text.length);
+    this.#wantFrame();
+  }
+
+  #fail(id: Id, message: Message | null): void {
+    const known = this.messages.find((row) => row.id === id);
+    const text = this.#streams.get(id)?.text ?? known?.content ?? '';
+    this.#endStream(id);
+    if (message) {
+      this.#upsert(message);
+    } else if (known) {
+      this.#upsert({ ...known, content: text, state: 'failed' });
+    }
+  }
+
+  // --- the flow of words ---------------------------------------------------------------------------------------------
+
+  #wantFrame(): void {
+    if (this.#frame === 0) {
+      this.#frame = nextFrame(() => {
+        this.#frame = 0;
+        this.#showMore();
+      });
+    }
+  }
+
+  #showMore(): void {
+    const still = prefersStill();
+    let unfinished = false;
+    for (const [id, stream] of this.#streams) {
+      if (stream.shown < stream.text.length) {
+        stream.shown = revealEnd(stream.text, stream.shown, still);
+        this.speaking.set(id, stream.text.slice(0, stream.shown));
+      }
+      if (stream.shown < stream.text.length) {
+        unfinished = true;
+      } else if (stream.final) {
+        this.#upsert(stream.final);
+        this.#endStream(id);
+      }
+    }
+    if (unfinished) {
+      this.#wantFrame();
+    }
+  }
+
+  #endStream(id: Id): void {
+    this.#streams.delete(id);
+    this.speaking.delete(id);
+  }
+
+  // --- the list ------------------------------------------------------------------------------------------------------
+
+  #upsert(message: Message, append = true): void {
+    const at = this.messages.findIndex((row) => row.id === message.id);
+    if (at >= 0) {
+      this.messages = this.messages.with(at, message);
+    } else if (append) {
+      this.messages = [...this.messages, message];
+    }
+  }
+
+  /** Our own words have come back from the server: the copy that was waiting goes. */
+  #settle(message: Message): void {
+    if (message.role === 'user') {
+      const at = this.pending.findIndex((row) => row.failed === '' && isCopy(message, row));
+      this.pending = at < 0 ? this.pending : this.pending.toSpliced(at, 1);
+    }
+  }
+
+  // --- commands ------------------------------------------------------------------------------------------------------
+
+  setDraft(text: string): void {
+    this.draft = text;
+    if (text === '') {
+      localStorage.removeItem(DRAFT + this.id);
+    } else {
+      localStorage.setItem(DRAFT + this.id, text);
+    }
+  }
+
+  async send(text: string): Promise<void> {
+    const entry: Pending = { key: this.#nextKey++, text, failed: '' };
+    this.pending = [...this.pending, entry];
+    try {
+      const sent = await this.#client.post<{ message: Message }>(`${this.path}/messages`, { content: text }, { query: { wait: false } });
+      this.pending = this.pending.filter((row) => row.key !== entry.key);
+      if (!this.messages.some((row) => row.id === sent.message.id)) {
+        this.#upsert(sent.message);
+      }
+    } catch (error) {
+      this.pending = this.pending.map((row) => (row.key === entry.key ? { ...row, failed: reasonOf(error) } : row));
+    }
+  }
+
+  drop(key: number): void {
+    this.pending = this.pending.filter((row) => row.key !== key);
+  }
+
+  stop(): Promise<void> {
+    return this.#client.post(`${this.path}/stop`);
+  }
+
+  regenerate(id: Id): Promise<void> {
+    return this.#client.post(`${this.path}/messages/${id}/regenerate`, {}, { query: { wait: false } });
+  }
+
+  goOn(id: Id): Promise<void> {
+    return this.#client.post(`${this.path}/messages/${id}/continue`, {}, { query: { wait: false } });
+  }
+
+  /** Another variant; what follows may belong to the old one, so the path is read again. */
+  async select(id: Id, swipe: number): Promise<void> {
+    this.#upsert(await this.#client.post<Message>(`${this.path}/messages/${id}/select`, { swipe }), false);
+    if (this.messages[this.messages.length - 1]?.id !== id) {
+      await this.reload();
+    }
+  }
+
+  readMessage(id: Id): Promise<{ value: Message; etag: string | null }> {
+    return this.#client.read<Message>(`${this.path}/messages/${id}`);
+  }
+
+  async edit(id: Id, content: string, etag: string | null): Promise<void> {
+    const headers: Record<string, string> = etag ? { 'If-Match': etag } : {};
+    this.#upsert(await this.#client.patch<Message>(`${this.path}/messages/${id}`, { content }, { headers }), false);
+  }
+
+  async setHidden(id: Id, hidden: boolean): Promise<void> {
+    this.#upsert(await this.#client.patch<Message>(`${this.path}/messages/${id}`, { hidden }), false);
+  }
+
+  async remove(id: Id, fromHere: boolean): Promise<void> {
+    await this.#client.delete(`${this.path}/messages/${id}`, { from_here: fromHere });
+    await this.reload();
+  }
+
+  async restore(id: Id): Promise<void> {
+    await this.#client.post(`${this.path}/messages/${id}/restore`);
+    await this.reload();
+  }
+
+  branch(id: Id): Promise<Conversation> {
+    return this.#client.post<Conversation>(`${this.path}/branch`, { message_id: id });
+  }
+
+  prompt(id: Id): Promise<Prompt> {
+    return this.#client.get<Prompt>(`${this.path}/messages/${id}/prompt`);
+  }
+
+  async change(change: Parameters<typeof conversations.change>[1]): Promise<void> {
+    this.conversation = await conversations.change(this.id, change);
+  }
+}
+
+function isCopy(message: Message, pending: Pending): boolean {
+  return message.role === 'user' && message.content.trim() === pending.text.trim();
+}
+
+function emptyReply(conversation: Id, id: Id, author: Author): Message {
+  const now = new Date().toISOString();
+  return {
+    id,
+    conversation_id: conversation,
+    parent_id: null,
+    role: 'assistant',
+    author,
+    content: '',
+    swipe: { index: 0, count: 1 },
+    state: 'streaming',
+    hidden: false,
+    created_at: now,
+    updated_at: now,
+  };
+}
+
+function nextFrame(work: () => void): number {
+  return 'requestAnimationFrame' in globalThis ? requestAnimationFrame(work) : Number(setTimeout(work, 16));
+}
+
+class Rooms {
+  status = $state<LiveStatus>('off');
+  #live = new Live(theClient);
+  #open = new Map<Id, Room>();
+
+  start(): void {
+    this.#live.onStatus = (status) => (this.status = status);
+    addEventListener('online', () => this.#live.wake());
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') {
+        this.#live.wake();
+      }
+    });
+  }
+
+  enter(id: Id): Room {
+    const room = new Room(id);
+    this.#open.set(id, room);
+    void room.load();
+    this.#live.join(id, room);
+    return room;
+  }
+
+  leave(id: Id): void {
+    this.#open.delete(id);
+    this.#live.leave(id);
+  }
+}
+
+export const rooms = new Rooms();
