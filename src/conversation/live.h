@@ -1,10 +1,12 @@
 /*
- * What listeners say and where they stand: the realtime commands (conversation:join, message:send ...) as rows, for every carrier. The rights are checked at
- * each command, also on a socket that has been open for hours.
+ * What listeners say and where they stand: the realtime commands (conversation:join, message:send
+ * ...) as rows, for every carrier. The rights are checked at each command, also on a socket that
+ * has been open for hours.
  */
 #pragma once
 
 #include "net/channel.h"
 
 extern const struct channel_owner live_owner;
-extern const struct route live_routes[]; /* GET /api/v1/conversations/{id}/events (SSE, Last-Event-ID) */
+extern const struct route
+    live_routes[]; /* GET /api/v1/conversations/{id}/events (SSE, Last-Event-ID) */

@@ -17,9 +17,9 @@ struct channel;
 /* What a channel's owner wants to know. Set once by app.c for WebSocket channels; given per call
  * for SSE. NULL members are left out. */
 struct channel_owner {
-    /* A frame came in from a client that has signed in. `data` is the frame's data member, or the
-     * whole frame when it has none (its members then stand beside `type`). All is the arena's. */
-    void (*received)(struct channel *channel, struct str type, const struct json_value *data,
+    /* A frame came in from a client that has signed in: an object with a `type`. What it says
+     * stands in its member `data`; without one, beside `type`. All is the arena's. */
+    void (*received)(struct channel *channel, struct str type, const struct json_value *frame,
                      struct arena *arena);
     /* The channel is gone; called exactly once, later than channel_close(). */
     void (*closed)(struct channel *channel);
