@@ -40,9 +40,7 @@ static enum err failed(const char *doing, const char *path) {
     return E_STORAGE;
 }
 
-/* --- names
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static bool is_key(struct str key) {
     if (key.len != BLOB_KEY_LEN)
@@ -72,9 +70,7 @@ static void make_key(struct str bytes, char key[BLOB_KEY_LEN + 1]) {
     key[BLOB_KEY_LEN] = '\0';
 }
 
-/* --- the folder
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the folder ------------------------------------------------------------------------------- */
 
 /* What a crash left half written. */
 static void empty_new(const char *path) {
@@ -113,9 +109,7 @@ static enum err ensure_folder(const char *path) {
     return errno == EEXIST ? E_OK : failed("making the folder", path);
 }
 
-/* --- put
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- put -------------------------------------------------------------------------------------- */
 
 static enum err write_bytes(int fd, struct str bytes, const char *path) {
     while (bytes.len > 0) {
@@ -166,9 +160,7 @@ static enum err disk_put(struct str bytes, char key[BLOB_KEY_LEN + 1]) {
     return sync_folder(folder);
 }
 
-/* --- load and remove
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- load and remove -------------------------------------------------------------------------- */
 
 static enum err read_bytes(int fd, char *at, size_t len, const char *path) {
     while (len > 0) {

@@ -1,4 +1,5 @@
-/* The registry of models: what model_api.c edits, route.c asks. Cached on the loop thread; the rows are few. */
+/* The registry of models: what model_api.c edits, route.c asks. Cached on the loop thread; the rows
+ * are few. */
 #pragma once
 
 #include "model/chat.h"
@@ -9,7 +10,7 @@ struct model {
     struct str provider;
     struct str base_url;
     struct str model;
-    struct str key_sealed;   /* opened only for a call */
+    struct str key_sealed; /* opened only for a call */
     int64_t context_tokens;
     int64_t reply_tokens;
     double tokens_scale;
@@ -22,13 +23,24 @@ struct model {
 /* Loads the registry; called at start and after every change. */
 MUST_USE enum err model_reload(void);
 const struct model *model_find(int64_t id);
+const struct model *model_at(size_t index); /* in the order of their names; NULL past the end */
+/*
+ * The enabled models of a route in order; gives the count (0: the Understudy speaks). A model's own
+ * id, as text, is a route of one. Pointers are valid until the registry is loaded again.
+ */
+#define ROUTE_LENGTH_LIMIT 16
+size_t model_route(struct str route, const struct model *models[ROUTE_LENGTH_LIMIT]);
+/* Remembers a better scale of the token estimate; written behind, now and then. */
+void model_note_scale(int64_t id, double scale);
+void model_release(void);
 /* Fills an endpoint from a model; opens the key into the arena. */
-MUST_USE enum err model_endpoint(struct arena *arena, const struct model *model, struct chat_endpoint *endpoint);
+MUST_USE enum err model_endpoint(struct arena *arena, const struct model *model,
+                                 struct chat_endpoint *endpoint);
 /* A usage row, inside the transaction that keeps the reply. */
 struct usage_record {
     int64_t user_id, conversation_id, message_id, model_id;
-    const char *task;     /* "chat" */
-    const char *outcome;  /* 'complete', 'stopped', 'interrupted', 'failed' */
+    const char *task;    /* "chat" */
+    const char *outcome; /* 'complete', 'stopped', 'interrupted', 'failed' */
     int64_t prompt_tokens, reply_tokens;
     bool is_estimated;
     int64_t first_token_ms; /* -1: none came */

@@ -1,0 +1,117 @@
+/*
+ * One call to a model over HTTP: what the adapters have in common. An adapter writes the request's
+ * body and reads parsed events; everything that can go wrong on the way (deadlines, statuses, web
+ * pages instead of streams, cut characters, endings without an end mark) is here, once.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "fetch/fetch.h"
+#include "fetch/lines.h"
+#include "loop/loop.h"
+#include "model/chat.h"
+#include "model/filter.h"
+#include "model/mend.h"
+
+/*
+ * What a request can do without. Servers of the same family differ in what they take: when one
+ * refuses a request and names a field, the request is sent once more without it, and the endpoint
+ * is remembered.
+ */
+enum without {
+    WITHOUT_STREAM_OPTIONS = 1,
+    WITHOUT_EXTRAS = 2, /* top_k, min_p, repetition penalty */
+    WITHOUT_PENALTIES = 4,
+    WITHOUT_TEMPERATURE = 8,
+    WITHOUT_TOP_P = 16,
+    WITHOUT_SEED = 32,
+    WITHOUT_STOP = 64,
+    WITHOUT_MAX_TOKENS = 128, /* max_completion_tokens instead */
+    WITHOUT_PREFILL = 256,    /* going on is asked for in words */
+    WITHOUT_FREE_ROLES = 512, /* turns must alternate, no system role */
+    WITHOUT_CACHE_MARKS = 1024,
+};
+
+struct exchange_headers {
+    struct fetch_header items[4];
+    size_t count;
+};
+
+/* What one provider adds. */
+struct exchange_kind {
+    enum lines_kind lines;
+    /* The whole address; from the endpoint's base_url. */
+    struct str (*address)(struct arena *arena, struct str base_url);
+    void (*write_headers)(struct arena *arena, const struct chat_endpoint *endpoint,
+                          struct exchange_headers *headers);
+    /* The body. Sets call->sent to the bits of enum without that a refusal may take away. */
+    void (*write_body)(struct chat_call *call, struct arena *arena, struct json *json);
+    /* One event of the stream. `name` may be STR_NONE. */
+    void (*read_event)(struct chat_call *call, struct str name, const struct json_value *event);
+    /* The whole answer in one document: from servers that do not stream. */
+    void (*read_document)(struct chat_call *call, const struct json_value *document);
+};
+
+enum exchange_body { BODY_UNKNOWN, BODY_STREAM, BODY_DOCUMENT, BODY_PAGE, BODY_REFUSAL, BODY_OVER };
+
+struct chat_call {
+    uint32_t magic;
+    const struct exchange_kind *kind;
+    const struct chat_request *request; /* the caller's, until done or failed */
+    struct chat_events events;
+    void *ctx;
+    struct fetch *fetch;
+    struct lines lines;
+    struct filter filter;
+    struct mend mend;
+    struct buf body; /* of refusals, documents and web pages */
+    enum exchange_body body_kind;
+    int status;
+    unsigned without, sent; /* enum without */
+    int attempts;
+    bool is_cancelled;
+    bool is_ending;   /* the body is over: what cannot be read was cut off */
+    bool is_finished; /* the endpoint said why it stopped */
+    enum chat_finish finish;
+    struct chat_usage usage;
+    bool has_text; /* something other than white space came */
+    bool has_reasoning;
+    enum err failure; /* told inside the stream; E_OK: none */
+    char detail[512];
+    int64_t last_progress_us; /* of the last text or thinking, or of the start */
+    int64_t last_byte_us;
+    bool has_progress;
+    struct timer watch;
+};
+
+struct chat_call *exchange_start(const struct exchange_kind *kind,
+                                 const struct chat_request *request,
+                                 const struct chat_events *events, void *ctx);
+void exchange_cancel(struct chat_call *call);
+
+/* --- for the adapters' readers ---------------------------------------------------------------- */
+void exchange_text(struct chat_call *call, struct str text);
+void exchange_reasoning(struct chat_call *call, struct str text);
+void exchange_finish(struct chat_call *call, enum chat_finish finish); /* usage may still come */
+void exchange_end(struct chat_call *call);                             /* nothing will follow */
+/* The endpoint reports an error inside an answer. */
+void exchange_fail(struct chat_call *call, enum err err, struct str detail);
+/* Negative numbers and absent ones leave what is known. */
+void exchange_usage(struct chat_call *call, int64_t prompt_tokens, int64_t reply_tokens);
+
+/* --- shared by adapters, discovery and the test of a model ------------------------------------ */
+/* base_url without trailing slashes, with a scheme. */
+struct str exchange_base(struct arena *arena, struct str base_url);
+/* The words for a person in an error document of any of the known shapes; STR_NONE when there are
+ * none. */
+struct str exchange_error_text(const struct json_value *document);
+enum err exchange_status_err(int status);
+/* Words of an error's type or code (`overloaded_error`) as a code; `otherwise` when they say
+ * nothing. */
+enum err exchange_error_kind(const struct json_value *error, enum err otherwise);
+/* Address of `what` ("models") at an OpenAI-compatible endpoint, whose base may or may not say /v1.
+ */
+struct str openai_address(struct arena *arena, struct str base_url, struct str what);
+struct str ollama_address(struct arena *arena, struct str base_url, struct str what); /* "tags" */
+struct str anthropic_address(struct arena *arena, struct str base_url,
+                             struct str what); /* "models" */

@@ -1,0 +1,414 @@
+/*
+ * A call walks along its route. `try_next` asks the first model that is not resting; its failure
+ * before the first token leads to the next one, its failure after it ends the call. What the first
+ * token was is decided here: the first text or thinking.
+ *
+ * Breaker, per model: FAILURES_IN_A_ROW failures that are the endpoint's (not ours, not the
+ * person's) make it rest, twice as long each time up to REST_DOUBLINGS. When the rest is over one
+ * call may try; until it has ended the others still go by. A 429 or 503 with Retry-After rests for
+ * as long as was asked, at once. Success, or a change of the model in the registry, forgets
+ * everything.
+ *
+ * The text of failures is kept while trying, so that a person reads what each endpoint said and not
+ * only the last.
+ */
+#include "model/route.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "loop/loop.h"
+#include "model/model.h"
+#include "model/setting.h"
+#include "model/tokens.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define CALL_MAGIC        0x726f7574u
+#define FAILURES_IN_A_ROW 5
+#define REST_DOUBLINGS    4
+#define RETRY_AFTER_LIMIT_MS \
+    600000 /* longer requests to stay away are not believed without another try */
+#define BREAKERS           64
+#define DETAIL_BYTES       500
+#define UNDERSTUDY_CONTEXT 8192
+#define UNDERSTUDY_REPLY   1024
+#define MESSAGE_OVERHEAD   4 /* tokens that a chat template adds per message */
+
+struct breaker {
+    int64_t model_id; /* 0: free */
+    int64_t revision; /* of the model that it is about */
+    int failures;     /* in a row */
+    int rests;        /* in a row; doubles the next one */
+    int64_t until_us; /* resting; 0: not */
+    bool is_probed;   /* one call tries after the rest */
+};
+
+struct route_call {
+    uint32_t magic;
+    struct chat_request *request;
+    struct route_events events;
+    void *ctx;
+    int64_t models[ROUTE_LENGTH_LIMIT]; /* 0 stands for the Understudy */
+    size_t count, at;                   /* `at` is asked now */
+    int64_t reply_tokens;               /* what the caller asked for */
+    struct arena arena;                 /* of the endpoint that is asked now */
+    const struct chat_port *port;
+    struct chat_call *chat;
+    int64_t asked_us;
+    bool has_token;
+    bool is_cancelled;
+    struct chat_failure failure; /* the worst so far; detail in `detail` */
+    char detail[DETAIL_BYTES];
+};
+
+METRIC_HISTOGRAM(first_token_metric, "troupe_model_first_token_seconds",
+                 "From asking a model to its first text or thinking.");
+METRIC_LABELLED(calls_ok, "troupe_model_calls_total", "outcome=\"ok\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_cancelled, "troupe_model_calls_total", "outcome=\"cancelled\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_timeout, "troupe_model_calls_total", "outcome=\"timeout\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_busy, "troupe_model_calls_total", "outcome=\"busy\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_limited, "troupe_model_calls_total", "outcome=\"limited\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_denied, "troupe_model_calls_total", "outcome=\"denied\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_refused, "troupe_model_calls_total", "outcome=\"refused\"",
+                "Calls of models by how they ended.");
+METRIC_LABELLED(calls_failed, "troupe_model_calls_total", "outcome=\"failed\"",
+                "Calls of models by how they ended.");
+METRIC_COUNTER(fallbacks, "troupe_model_fallbacks_total",
+               "Times that the next model of a route was asked because one failed.");
+METRIC_COUNTER(rests, "troupe_model_rests_total",
+               "Times that an endpoint was left alone because it kept failing.");
+
+static void try_next(struct route_call *call);
+
+/* --- breakers --------------------------------------------------------------------------------- */
+
+static struct breaker breakers[BREAKERS];
+
+/* The breaker of a model, as new when the model has changed. More models than breakers: the last
+ * slot is shared, which only rests too much. */
+static struct breaker *breaker_of(const struct model *model) {
+    struct breaker *found = &breakers[BREAKERS - 1];
+    for (size_t i = 0; i < BREAKERS; i++)
+        if (breakers[i].model_id == model->id || breakers[i].model_id == 0) {
+            found = &breakers[i];
+            break;
+        }
+    if (found->model_id != model->id || found->revision != model->revision)
+        *found = (struct breaker){.model_id = model->id, .revision = model->revision};
+    return found;
+}
+
+/* True when the model may be asked now; then, after a rest, by this call alone. */
+static bool may_ask(struct breaker *breaker) {
+    if (breaker->until_us == 0)
+        return true;
+    if (clock_mono_us() < breaker->until_us || breaker->is_probed)
+        return false;
+    breaker->is_probed = true;
+    return true;
+}
+
+static void rest(struct breaker *breaker, int64_t for_ms) {
+    breaker->until_us = clock_mono_us() + for_ms * 1000;
+    breaker->is_probed = false;
+    metric_add(&rests, 1);
+    log_warn("model", "an endpoint rests", LF_ID("model", breaker->model_id), LF_INT("ms", for_ms),
+             LF_INT("failures", breaker->failures));
+}
+
+static void note_success(struct breaker *breaker) {
+    breaker->failures = breaker->rests = 0;
+    breaker->until_us = 0;
+    breaker->is_probed = false;
+}
+
+/* What the person did, or what was wrong with our request, says nothing about the endpoint. */
+static bool is_endpoints_fault(enum err err) {
+    return err != E_CANCELLED && err != E_INPUT;
+}
+
+static void note_failure(struct breaker *breaker, const struct chat_failure *failure) {
+    bool was_probe = breaker->is_probed;
+    breaker->is_probed = false;
+    if (!is_endpoints_fault(failure->err))
+        return;
+    breaker->failures++;
+    if (failure->retry_after_ms > 0) {
+        rest(breaker, failure->retry_after_ms < RETRY_AFTER_LIMIT_MS ? failure->retry_after_ms
+                                                                     : RETRY_AFTER_LIMIT_MS);
+    } else if (was_probe || breaker->failures >= FAILURES_IN_A_ROW) {
+        rest(breaker, model_settings.rest_ms << breaker->rests);
+        if (breaker->rests < REST_DOUBLINGS)
+            breaker->rests++;
+    }
+}
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+static void count_outcome(enum err err) {
+    switch (err) {
+    case E_OK:
+        metric_add(&calls_ok, 1);
+        break;
+    case E_CANCELLED:
+        metric_add(&calls_cancelled, 1);
+        break;
+    case E_TIMEOUT:
+        metric_add(&calls_timeout, 1);
+        break;
+    case E_BUSY:
+        metric_add(&calls_busy, 1);
+        break;
+    case E_LIMIT:
+        metric_add(&calls_limited, 1);
+        break;
+    case E_DENIED:
+    case E_ABSENT:
+        metric_add(&calls_denied, 1);
+        break;
+    case E_INPUT:
+        metric_add(&calls_refused, 1);
+        break;
+    default:
+        metric_add(&calls_failed, 1);
+    }
+}
+
+static void note_token(struct route_call *call) {
+    if (call->has_token)
+        return;
+    call->has_token = true;
+    metric_observe_us(&first_token_metric, clock_mono_us() - call->asked_us);
+}
+
+/* The estimate for this model gets nearer to what it reports. */
+static void calibrate(struct route_call *call, const struct chat_usage *usage) {
+    const struct model *model = model_find(call->models[call->at]);
+    if (model == NULL || usage->prompt_tokens < 0)
+        return;
+    int64_t estimated = 0;
+    for (size_t i = 0; i < call->request->message_count; i++)
+        estimated += tokens_estimate(call->request->messages[i].content) + MESSAGE_OVERHEAD;
+    model_note_scale(model->id,
+                     tokens_calibrate(model->tokens_scale, estimated, usage->prompt_tokens));
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static void call_free(struct route_call *call) {
+    arena_release(&call->arena);
+    call->magic = 0;
+    free(call);
+}
+
+static void clear_endpoint(struct route_call *call) {
+    call->request->endpoint = (struct chat_endpoint){0};
+    call->request->sampling.reply_tokens = call->reply_tokens;
+    arena_release(&call->arena);
+    arena_init(&call->arena);
+}
+
+static void tell_failed(struct route_call *call) {
+    call->failure.detail = str_from(call->detail);
+    if (call->is_cancelled)
+        call->failure = (struct chat_failure){.err = E_CANCELLED, .detail = STR("stopped")};
+    clear_endpoint(call);
+    call->events.failed(call->ctx, &call->failure);
+    call_free(call);
+}
+
+/* Adds what one endpoint said to what the person will read. */
+static void keep_failure(struct route_call *call, struct str name,
+                         const struct chat_failure *failure) {
+    size_t used = strlen(call->detail);
+    snprintf(call->detail + used, sizeof call->detail - used, "%s" STR_FMT ": " STR_FMT,
+             used ? " " : "", STR_ARG(name), STR_ARG(failure->detail));
+    call->failure = *failure;
+}
+
+/* --- what the adapters tell ------------------------------------------------------------------- */
+
+static struct breaker *breaker_now(struct route_call *call) {
+    const struct model *model = model_find(call->models[call->at]);
+    return model ? breaker_of(model) : NULL;
+}
+
+static void on_delta(void *ctx, struct str text) {
+    struct route_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    note_token(call);
+    call->events.delta(call->ctx, text);
+}
+
+static void on_reasoning(void *ctx, struct str text) {
+    struct route_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    note_token(call);
+    if (call->events.reasoning)
+        call->events.reasoning(call->ctx, text);
+}
+
+static void on_done(void *ctx, enum chat_finish finish, const struct chat_usage *usage) {
+    struct route_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    call->chat = NULL;
+    struct breaker *breaker = breaker_now(call);
+    if (breaker)
+        note_success(breaker);
+    count_outcome(E_OK);
+    calibrate(call, usage);
+    clear_endpoint(call);
+    call->events.done(call->ctx, finish, usage);
+    call_free(call);
+}
+
+static void on_failed(void *ctx, const struct chat_failure *failure) {
+    struct route_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    call->chat = NULL;
+    struct breaker *breaker = breaker_now(call);
+    if (breaker)
+        note_failure(breaker, failure);
+    count_outcome(failure->err);
+    log_warn("model", "a model failed", LF_ID("model", call->models[call->at]),
+             LF_Z("error", err_word(failure->err)), LF_INT("status", failure->status),
+             LF_INT("had_token", call->has_token));
+    keep_failure(call, call->request->endpoint.name, failure);
+    call->at++;
+    if (call->is_cancelled || call->has_token || call->at == call->count) {
+        tell_failed(call);
+        return;
+    }
+    metric_add(&fallbacks, 1);
+    try_next(call);
+}
+
+static const struct chat_events EVENTS = {on_delta, on_reasoning, on_done, on_failed};
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static void keep_resting(struct route_call *call, const struct model *model,
+                         const struct breaker *breaker) {
+    int64_t left_ms = (breaker->until_us - clock_mono_us()) / 1000;
+    left_ms = left_ms > 0 ? left_ms : 1000;
+    char detail[120];
+    snprintf(detail, sizeof detail,
+             "It failed several times and is left alone for %lld more seconds.",
+             (long long)((left_ms + 999) / 1000));
+    struct chat_failure failure = {
+        .err = E_BUSY, .retry_after_ms = left_ms, .detail = str_from(detail)};
+    keep_failure(call, model->name, &failure);
+    call->failure.detail = STR_NONE;
+}
+
+/* Fills the request for the model at `at`. False when it cannot be asked; why is kept. */
+static bool prepare(struct route_call *call) {
+    int64_t id = call->models[call->at];
+    clear_endpoint(call);
+    call->port = &chat_understudy;
+    if (id == 0) {
+        call->request->endpoint.name = STR("Understudy");
+        return true;
+    }
+    const struct model *model = model_find(id);
+    if (model == NULL || !model->is_enabled) /* taken away since the call began */
+        return false;
+    struct breaker *breaker = breaker_of(model);
+    if (!may_ask(breaker)) {
+        keep_resting(call, model, breaker);
+        return false;
+    }
+    struct chat_failure locked = {.err = E_DENIED,
+                                  .detail = STR("Its key cannot be opened; enter it again.")};
+    if (model_endpoint(&call->arena, model, &call->request->endpoint) != E_OK) {
+        breaker->is_probed = false;
+        keep_failure(call, model->name, &locked);
+        return false;
+    }
+    call->port = chat_port_find(model->provider);
+    BUG_IF(call->port == NULL); /* the schema's CHECK */
+    if (call->reply_tokens <= 0 || call->reply_tokens > model->reply_tokens)
+        call->request->sampling.reply_tokens = model->reply_tokens;
+    return true;
+}
+
+static void try_next(struct route_call *call) {
+    while (call->at < call->count && !prepare(call))
+        call->at++;
+    if (call->at == call->count) {
+        tell_failed(call);
+        return;
+    }
+    call->asked_us = clock_mono_us();
+    call->events.began(call->ctx, &call->request->endpoint);
+    call->chat = call->port->start(call->request, &EVENTS, call);
+}
+
+/* --- the public face -------------------------------------------------------------------------- */
+
+struct route_plan route_plan(struct str route) {
+    const struct model *models[ROUTE_LENGTH_LIMIT];
+    size_t count = model_route(route, models);
+    if (count == 0)
+        return (struct route_plan){UNDERSTUDY_CONTEXT, UNDERSTUDY_REPLY, 1.0, true,
+                                   STR("Understudy")};
+    struct route_plan plan = {models[0]->context_tokens, models[0]->reply_tokens,
+                              models[0]->tokens_scale, false, models[0]->name};
+    for (size_t i = 1; i < count; i++)
+        if (models[i]->context_tokens < plan.context_tokens)
+            plan.context_tokens = models[i]->context_tokens;
+    return plan;
+}
+
+/* began may not come before route_start has returned, so the first model, too, is asked later in
+ * this turn of the loop. */
+static void begin(void *ctx) {
+    struct route_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    if (call->is_cancelled)
+        tell_failed(call);
+    else
+        try_next(call);
+}
+
+struct route_call *route_start(struct str route, struct chat_request *request,
+                               const struct route_events *events, void *ctx) {
+    const struct model *models[ROUTE_LENGTH_LIMIT];
+    struct route_call *call = calloc(1, sizeof *call);
+    BUG_IF(call == NULL);
+    call->magic = CALL_MAGIC;
+    call->request = request;
+    call->events = *events;
+    call->ctx = ctx;
+    call->reply_tokens = request->sampling.reply_tokens;
+    call->failure = (struct chat_failure){.err = E_BUSY};
+    arena_init(&call->arena);
+    call->count = model_route(route, models);
+    for (size_t i = 0; i < call->count; i++)
+        call->models[i] = models[i]->id;
+    if (call->count == 0)
+        call->count = 1; /* the Understudy: id 0 */
+    loop_later(begin, call);
+    return call;
+}
+
+void route_cancel(struct route_call *call) {
+    MAGIC_CHECK(call, CALL_MAGIC);
+    if (call->is_cancelled)
+        return;
+    call->is_cancelled = true;
+    if (call->chat)
+        call->port->cancel(call->chat);
+}
