@@ -99,10 +99,12 @@ enum err db_err(int result) {
     }
 }
 
-static void log_failure(struct db *db, int result, const char *doing) {
+/* Messages of SQLITE_ERROR may quote what somebody typed (into a search), so outside of scripts
+ * they stay out. */
+static void log_failure(struct db *db, int result, const char *doing, bool with_detail) {
     log_error("store", "database failed", LF_Z("doing", doing),
               LF_Z("reason", sqlite3_errstr(result)),
-              LF_Z("detail", db->sqlite != NULL ? sqlite3_errmsg(db->sqlite) : NULL),
+              LF_Z("detail", with_detail && db->sqlite != NULL ? sqlite3_errmsg(db->sqlite) : NULL),
               LF_INT("code", result),
               LF_INT("errno", db->sqlite != NULL ? sqlite3_system_errno(db->sqlite) : 0));
 }
@@ -111,7 +113,7 @@ enum err db_failed(struct db *db, int result, const char *doing) {
     enum err err = db_err(result);
     if (err == E_STORAGE ||
         err == E_INPUT) /* E_INPUT: a rule of the schema that the feature should have checked */
-        log_failure(db, result, doing);
+        log_failure(db, result, doing, (result & 0xff) != SQLITE_ERROR);
     return err;
 }
 
@@ -153,7 +155,7 @@ enum err db_script(struct db *db, const char *script, const char *doing) {
     int result = sqlite3_exec(db->sqlite, script, NULL, NULL, NULL);
     if (result == SQLITE_OK)
         return E_OK;
-    log_failure(db, result, doing);
+    log_failure(db, result, doing, true);
     return db_err(result);
 }
 
@@ -214,7 +216,7 @@ enum err db_open(const char *path, enum db_mode mode, struct db **out) {
     int result = sqlite3_open_v2(path, &db->sqlite, flags, NULL);
     enum err err = result == SQLITE_OK ? set_up(db) : E_STORAGE;
     if (result != SQLITE_OK)
-        log_failure(db, result, path);
+        log_failure(db, result, path, true);
     if (err != E_OK) {
         db_close(db);
         return E_STORAGE;
@@ -275,7 +277,7 @@ static void prepare(struct stmt *stmt) {
     if (result != SQLITE_OK)
         stmt->err =
             db_failed(stmt->db, result,
-                      stmt->sql->file); /* the file could not be read: tried again next time */
+                      stmt->sql->text); /* the file could not be read: tried again next time */
     else
         name_parameters(stmt);
 }
@@ -320,7 +322,7 @@ static int parameter(struct stmt *stmt, const char *name) {
 
 static void bound(struct stmt *stmt, int result) {
     if (result != SQLITE_OK && stmt->err == E_OK)
-        stmt->err = db_failed(stmt->db, result, stmt->sql->file);
+        stmt->err = db_failed(stmt->db, result, stmt->sql->text);
 }
 
 /* Nothing to bind to when the statement could not be prepared; the error is there already. */
@@ -383,7 +385,7 @@ bool stmt_row(struct stmt *stmt) {
         return true;
     if (result == SQLITE_MISUSE)
         BUG("%s:%d: %s", stmt->sql->file, stmt->sql->line, sqlite3_errmsg(stmt->db->sqlite));
-    stmt->err = db_failed(stmt->db, result, stmt->sql->file);
+    stmt->err = db_failed(stmt->db, result, stmt->sql->text);
     if (result == SQLITE_DONE)
         stmt->changed = sqlite3_changes64(stmt->db->sqlite);
     return false;

@@ -39,10 +39,11 @@
 #define PAGE_BYTES 4096
 #define LOG_PAGES \
     4096 /* 16 MiB: size the log is grown to at once, and at which it is written back */
-#define LOG_IDLE_PAGES   256 /* 1 MiB: worth writing back when nothing else is to do */
-#define LOG_IDLE_WAIT_MS 200 /* nothing came for so long */
-#define GROW_CHUNK_BYTES (256 * 1024)
-#define FRAME_BYTES      (PAGE_BYTES + 24) /* a page in the log with its header */
+#define LOG_IDLE_PAGES   256          /* 1 MiB: worth writing back when nothing else is to do */
+#define LOG_IDLE_WAIT_MS 200          /* nothing came for so long */
+#define GROW_CHUNK_BYTES (64 * 1024)  /* the file layer of SQLite takes less than 128 KiB at once \
+                                       */
+#define FRAME_BYTES (PAGE_BYTES + 24) /* a page in the log with its header */
 
 METRIC_COUNTER(commits, "troupe_store_commits_total", "Transactions committed.");
 METRIC_COUNTER(writes, "troupe_store_writes_total", "Write functions run.");
