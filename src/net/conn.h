@@ -108,3 +108,42 @@ struct conn *conn_test_new(void (*sink)(void *ctx, struct str bytes), void *ctx)
 void conn_test_feed(struct conn *conn, struct str bytes);
 void conn_test_flush(struct conn *conn);
 void conn_test_free(struct conn *conn);
+
+/* --- for http.c and listener.c ---------------------------------------------------------------- */
+struct sockaddr;
+struct address_slot;
+
+void conn_init(void);    /* after loop_init(); again is fine */
+void conn_release(void); /* gives the free lists back; every connection is gone */
+/* Takes over an accepted socket; NULL when that fails (it is closed then). `slot` is the listener's
+ * count for the peer's address, NULL for none; it goes back by listener_forget(). */
+struct conn *conn_adopt(int fd, struct str address, struct address_slot *slot, bool is_from_proxy);
+bool conn_is_from_proxy(const struct conn *conn);
+void conn_set_address(struct conn *conn, struct str address); /* what a trusted proxy says */
+void conn_set_state(struct conn *conn, void *state);
+/* Another owner from now on. Chunked: everything sent is wrapped as chunks until the stream ends.
+ */
+void conn_become(struct conn *conn, const struct conn_protocol *protocol, void *state);
+/* is_last: the connection closes when the stream has ended. */
+void conn_become_stream(struct conn *conn, const struct conn_protocol *protocol, void *state,
+                        bool is_chunked, bool is_last);
+/* Puts bytes aside for later; past 16 KiB reading stops until they are taken. */
+void conn_keep(struct conn *conn, struct str bytes);
+/* Hands the bytes put aside to the caller, who frees them; len 0 when there are none. */
+char *conn_take_kept(struct conn *conn, size_t *len);
+/* Calls http_continue(), or delivers what was kept, at the end of this turn of the loop. */
+void conn_work_later(struct conn *conn);
+bool conn_peer_has_ended(const struct conn *conn);
+bool conn_has_kept(const struct conn *conn);
+/* Asks for protocol->drained once the queue is empty, also when nothing blocks it now. */
+void conn_await_drained(struct conn *conn);
+/* Room for at least `len` bytes at the end of the queue (at most CONN_ROOM_BYTES), then how many
+ * were written there. NULL when closing. */
+char *conn_room(struct conn *conn, size_t len);
+void conn_wrote(struct conn *conn, size_t len);
+#define CONN_ROOM_BYTES 768
+int64_t conn_count(void);
+/* Closes connections that are between two requests; for the start of a stop. */
+void conn_close_idle(void);
+/* Closes every connection, for the end of a stop: what is queued still leaves, nobody lingers. */
+void conn_close_all(void);
