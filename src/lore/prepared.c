@@ -1,0 +1,177 @@
+/*
+ * Preparing is what costs: JSON of keys, folding, decorators, token estimates. A prepared book is
+ * kept under its id and thrown away when its row says another `updated_at`, which every change of a
+ * book or an entry raises (lore_store.c), so nobody has to tell the cache anything.
+ */
+#include "lore/prepared.h"
+
+#include "base/check.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "lore/lore_store.h"
+#include "model/tokens.h"
+
+#include <stdlib.h>
+
+#include "base/banned.h"
+
+/* --- one entry ------------------------------------------------------------------------------ */
+
+struct manner {
+    bool is_exact, is_word;
+};
+
+static struct key_list read_keys(struct arena *arena, struct str keys, struct manner manner) {
+    const struct json_value *array;
+    struct key_list list = {NULL, 0};
+    if (keys.len <= 2 || json_parse(arena, keys, &array, NULL) != E_OK)
+        return list;
+    size_t count = json_count(array) < LORE_KEYS_LIMIT ? json_count(array) : LORE_KEYS_LIMIT;
+    list.at = ARENA_ARRAY(arena, struct lore_key, count);
+    const struct json_value *i = json_first(array);
+    for (; i && list.count < count; i = json_next(i))
+        list.at[list.count++] =
+            lore_key_read(arena, json_string(i, STR("")), manner.is_exact, manner.is_word);
+    return list;
+}
+
+static struct key_list split_keys(struct arena *arena, struct str keys, struct manner manner) {
+    struct key_list list = {ARENA_ARRAY(arena, struct lore_key, LORE_KEYS_LIMIT), 0};
+    struct str part;
+    while (list.count < LORE_KEYS_LIMIT && str_next(&keys, ',', &part))
+        list.at[list.count++] = lore_key_read(arena, part, manner.is_exact, manner.is_word);
+    return list;
+}
+
+static void read_decorators(struct arena *arena, struct prepared_entry *p, struct manner manner) {
+    p->content = str_trim(decorators_read(p->entry->content, &p->decorators));
+    for (size_t i = 0; i < p->decorators.additional_count; i++)
+        p->additional[i] = split_keys(arena, p->decorators.additional[i], manner);
+    if (p->decorators.excluded.len > 0)
+        p->excluded = split_keys(arena, p->decorators.excluded, manner);
+    if (p->decorators.scan_depth >= 0)
+        p->depth = p->decorators.scan_depth;
+}
+
+static bool is_true(const struct json_value *value) {
+    return json_bool(value, false) || json_number(value, 0) > 0;
+}
+
+/* What SillyTavern writes beside the specification's members. */
+static void read_extensions(struct prepared_entry *p, const struct json_value *extensions,
+                            struct manner *manner) {
+    int64_t logic = json_int(json_member(extensions, "selectiveLogic"), AND_ANY);
+    int64_t position = json_int(json_member(extensions, "position"), 1);
+    p->logic = logic >= AND_ANY && logic <= AND_ALL ? (enum logic)logic : AND_ANY;
+    p->depth = json_int(json_member(extensions, "scan_depth"), -1);
+    p->is_deaf = is_true(json_member(extensions, "exclude_recursion"));
+    p->is_mute = is_true(json_member(extensions, "prevent_recursion"));
+    p->is_late = is_true(json_member(extensions, "delay_until_recursion"));
+    p->position = position == 0 ? STR("before_char") : STR("after_char");
+    manner->is_word = json_bool(json_member(extensions, "match_whole_words"), true);
+    manner->is_exact = json_bool(json_member(extensions, "case_sensitive"), false);
+}
+
+static struct str shown_name(const struct prepared_entry *p) {
+    struct str first = p->keys.count > 0 ? p->keys.at[0].shown : STR("");
+    return p->entry->name.len > 0      ? p->entry->name
+           : p->entry->comment.len > 0 ? p->entry->comment
+                                       : first;
+}
+
+static void prepare_entry(struct arena *arena, const struct lore_entry *entry,
+                          struct prepared_entry *p) {
+    struct manner manner;
+    const struct json_value *extensions = NULL;
+    p->entry = entry;
+    if (entry->extensions.len > 2 &&
+        json_parse(arena, entry->extensions, &extensions, NULL) != E_OK)
+        extensions = NULL;
+    read_extensions(p, extensions, &manner);
+    if (entry->case_sensitive >= 0)
+        manner.is_exact = entry->case_sensitive;
+    if (entry->position.at)
+        p->position = entry->position;
+    p->keys = read_keys(arena, entry->keys, manner);
+    p->secondary = read_keys(arena, entry->secondary_keys, manner);
+    read_decorators(arena, p, manner);
+    p->shown = shown_name(p);
+    p->tokens = p->content.len > 0 ? tokens_estimate(p->content) : 0;
+}
+
+void prepare(struct arena *arena, const struct lore_book *book, struct prepared_entry **entries) {
+    *entries = ARENA_ARRAY(arena, struct prepared_entry, book->entry_count);
+    for (size_t i = 0; i < book->entry_count; i++)
+        prepare_entry(arena, &book->entries[i], &(*entries)[i]);
+}
+
+/* --- the cache ------------------------------------------------------------------------------ */
+
+static struct {
+    struct map by_id; /* of the book */
+    struct list books;
+    size_t bytes;
+    bool is_ready;
+} cache;
+
+static void forget(struct prepared_book *prepared) {
+    map_remove_id(&cache.by_id, prepared->book.id);
+    list_remove(&prepared->node);
+    cache.bytes -= prepared->arena.used_bytes;
+    arena_release(&prepared->arena);
+    free(prepared);
+}
+
+/* The list runs from the newest use to the oldest. */
+static void add_newest(struct prepared_book *prepared) {
+    list_add_last(cache.books.next, &prepared->node);
+}
+
+static enum err remember(struct db *db, int64_t book_id, struct prepared_book **out) {
+    struct prepared_book *prepared = calloc(1, sizeof(*prepared));
+    BUG_IF(prepared == NULL);
+    arena_init(&prepared->arena);
+    enum err err = lore_store_load(db, &prepared->arena, book_id, &prepared->book);
+    if (err != E_OK) {
+        arena_release(&prepared->arena);
+        free(prepared);
+        return err;
+    }
+    prepare(&prepared->arena, &prepared->book, &prepared->entries);
+    map_put_id(&cache.by_id, book_id, prepared);
+    add_newest(prepared);
+    cache.bytes += prepared->arena.used_bytes;
+    *out = prepared;
+    return E_OK;
+}
+
+enum err prepared_load(struct db *db, int64_t character_id, const struct prepared_book **out) {
+    int64_t book_id, updated_at;
+    enum err err = lore_store_book_of(db, character_id, &book_id, &updated_at);
+    if (err != E_OK)
+        return err;
+    if (!cache.is_ready) {
+        map_init(&cache.by_id);
+        list_init(&cache.books);
+        cache.is_ready = true;
+    }
+    struct prepared_book *prepared = map_find_id(&cache.by_id, book_id);
+    if (prepared && prepared->book.updated_at != updated_at) {
+        forget(prepared);
+        prepared = NULL;
+    }
+    if (prepared == NULL) {
+        if ((err = remember(db, book_id, &prepared)) != E_OK)
+            return err;
+    } else {
+        list_remove(&prepared->node);
+        add_newest(prepared);
+    }
+    *out = prepared;
+    return E_OK;
+}
+
+void prepared_trim(void) {
+    while (cache.is_ready && cache.bytes > PREPARED_LIMIT_BYTES && !list_is_empty(&cache.books))
+        forget(CONTAINER_OF(cache.books.previous, struct prepared_book, node));
+}

@@ -1,0 +1,56 @@
+/* Inside lore only: books made ready for scanning, and the cache of them. */
+#pragma once
+
+#include "base/list.h"
+#include "lore/activate.h"
+#include "lore/decorator.h"
+#include "lore/match.h"
+
+#define PREPARED_LIMIT_BYTES                                             \
+    (16 << 20) /* of all books kept; the one used longest ago goes first \
+                */
+
+struct key_list {
+    struct lore_key *at;
+    size_t count;
+};
+
+enum logic {
+    AND_ANY,
+    NOT_ALL,
+    NOT_ANY,
+    AND_ALL
+}; /* of secondary keys, as SillyTavern numbers them */
+
+/* One entry, ready to be asked. Texts are the prepared book's. */
+struct prepared_entry {
+    const struct lore_entry *entry;
+    struct str content; /* without decorators */
+    struct str shown;   /* name, comment or first key */
+    struct str position;
+    struct decorators decorators;
+    struct key_list keys, secondary, excluded;
+    struct key_list additional[DECORATOR_LISTS_LIMIT];
+    enum logic logic;
+    int64_t depth; /* messages; -1: the book's */
+    int64_t tokens;
+    bool is_deaf; /* exclude_recursion: other entries cannot fire it */
+    bool is_mute; /* prevent_recursion: it fires no others */
+    bool is_late; /* delay_until_recursion: only others fire it */
+};
+
+struct prepared_book {
+    struct list node; /* in the cache, newest use first */
+    struct arena arena;
+    struct lore_book book;
+    struct prepared_entry *entries;
+};
+
+/* The book must outlive the result; everything new is the arena's. */
+void prepare(struct arena *arena, const struct lore_book *book, struct prepared_entry **entries);
+/* The book of a character out of the cache, or out of the database into it. Valid until
+ * prepared_trim(). E_ABSENT when there is none. */
+MUST_USE enum err prepared_load(struct db *db, int64_t character_id,
+                                const struct prepared_book **prepared);
+/* Lets go of what is too much; after every use of prepared books. */
+void prepared_trim(void);
