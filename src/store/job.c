@@ -536,16 +536,16 @@ static void comes_again(struct run *run, int64_t after_ms, int attempts) {
 /* What becomes of the row. */
 static void judge(struct run *run) {
     const struct job_kind *kind = run->job.kind;
+    bool is_cancelled = run->err == E_CANCELLED;
     run->attempts = run->job.attempt;
-    if (run->err == E_CANCELLED && jobs.is_draining && !run->is_unwanted)
+    if (is_cancelled && jobs.is_draining && !run->is_unwanted)
         comes_again(run, 0, run->job.attempt - 1);
-    else if (run->err != E_OK && err_is_retryable(run->err) &&
-             run->job.attempt < attempts_limit(kind))
+    else if (!is_cancelled && err_is_retryable(run->err) && run->job.attempt < attempts_limit(kind))
         comes_again(run, backoff_ms(run->job.attempt), run->job.attempt);
     else if (kind->every_ms != 0)
         comes_again(run, kind->every_ms, 0);
     else
-        run->state = run->err == E_OK ? "done" : run->err == E_CANCELLED ? "cancelled" : "dead";
+        run->state = run->err == E_OK ? "done" : is_cancelled ? "cancelled" : "dead";
 }
 
 static enum err sweep_over(struct tx *tx) {

@@ -2,16 +2,17 @@
  * The vector store: an LMDB environment in DIR/vectors.
  *
  * Key: space (8 bytes, big-endian) and item id (8 bytes, big-endian), so that a space is one
- * contiguous walk. Value: the vector, as memory.md describes. SQLite is the truth; everything here
+ * contiguous walk. Value: a vector with what it was made by. SQLite is the truth; everything here
  * can be made again from it, so a damaged environment is not a reason to refuse: it is set aside as
  * vectors.broken-<time> and begun anew.
  *
  * MDB_WRITEMAP stays off: writing into a sparse mapping on a full disk is a signal, not an error
- * code. Reading a page that the file does not have is one too; so the file is made as long as its
- * last page says before it is walked, and missing pages show as zeros, which LMDB answers with an
- * error. MDB_NOTLS because a read transaction belongs to a piece of work, not to a thread.
- *
- * Opening maps the file and reads two pages: about 0.2 ms.
+ * code. Reading has the same trouble: a page that the file does not have, or a length in a damaged
+ * page, leads LMDB behind the end of the file and the process to SIGBUS. So a child process opens
+ * the environment first and looks at every level of its tree; if it dies or is told of damage, this
+ * process does not touch the file. That costs a fork of a small process, 0.5 ms at start, and only
+ * when there is something to check. MDB_NOTLS because a read transaction belongs to a piece of
+ * work, not to a thread.
  */
 #include "store/vector.h"
 
@@ -22,9 +23,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -39,24 +42,6 @@ static MDB_dbi items;
 
 static int begin(unsigned flags, MDB_txn **txn) {
     return mdb_txn_begin(environment, NULL, flags, txn);
-}
-
-/* Lengthens a file that was cut, see the head. */
-static int ensure_length(const char *path) {
-    char file[PATH_MAX + 16];
-    struct stat info;
-    MDB_envinfo about;
-    MDB_stat stat_of;
-    snprintf(file, sizeof(file), "%s/data.mdb", path);
-    int result = mdb_env_info(environment, &about);
-    if (result == 0)
-        result = mdb_env_stat(environment, &stat_of);
-    if (result != 0)
-        return result;
-    off_t needed = (off_t)((about.me_last_pgno + 1) * stat_of.ms_psize);
-    if (stat(file, &info) != 0 || (info.st_size < needed && truncate(file, needed) != 0))
-        return errno;
-    return 0;
 }
 
 /* Walks to both ends of the table: every level of the tree is looked at once. */
@@ -113,12 +98,11 @@ static int open_environment(const char *path) {
     mdb_env_set_maxdbs(environment, SPACE_LIMIT);
     result = mdb_env_open(environment, path, MDB_NOTLS, 0600);
     if (result == 0)
-        result = ensure_length(path);
-    if (result == 0)
         result = open_items();
     return result == MDB_NOTFOUND ? make_items() : result;
 }
 
+/* What a good environment never answers. */
 static bool is_damage(int result) {
     switch (result) {
     case MDB_CORRUPTED:
@@ -134,6 +118,25 @@ static bool is_damage(int result) {
     }
 }
 
+/* Opens it in a child, see the head. True also when no child could be made: then this process finds
+ * out itself. */
+static bool is_sound(const char *path) {
+    char file[PATH_MAX + 16];
+    int status = 0;
+    snprintf(file, sizeof(file), "%s/data.mdb", path);
+    if (access(file, F_OK) != 0)
+        return true;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGBUS, SIG_DFL);
+        signal(SIGSEGV, SIG_DFL);
+        _exit(is_damage(open_environment(path)) ? 1 : 0);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return child < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static enum err refuse(const char *path, int result) {
     vector_close();
     log_error("store", "vectors could not be opened", LF_Z("path", path),
@@ -141,12 +144,11 @@ static enum err refuse(const char *path, int result) {
     return E_STORAGE;
 }
 
-static enum err set_aside(const char *path, int result) {
+static enum err set_aside(const char *path) {
     char aside[PATH_MAX + 32];
     snprintf(aside, sizeof(aside), "%s.broken-%lld", path, (long long)clock_now_ms());
-    vector_close();
     log_warn("store", "vectors were damaged and are set aside; they will be made again",
-             LF_Z("path", aside), LF_Z("reason", mdb_strerror(result)));
+             LF_Z("path", aside));
     return rename(path, aside) == 0 ? E_OK : refuse(path, errno);
 }
 
@@ -155,12 +157,9 @@ enum err vector_open(const char *directory) {
     BUG_IF(environment != NULL);
     if (snprintf(path, sizeof(path), "%s/vectors", directory) >= (int)sizeof(path))
         return refuse(directory, ENAMETOOLONG);
+    if (!is_sound(path) && set_aside(path) != E_OK)
+        return E_STORAGE;
     int result = open_environment(path);
-    if (is_damage(result)) {
-        if (set_aside(path, result) != E_OK)
-            return E_STORAGE;
-        result = open_environment(path);
-    }
     return result == 0 ? E_OK : refuse(path, result);
 }
 

@@ -1,0 +1,510 @@
+/* links: troupe_store troupe_embedded */
+#include "store/job.h"
+
+#include "base/check.h"
+#include "loop/loop.h"
+#include "loop/mailbox.h"
+#include "scratch.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <uv.h>
+
+#define HOUR_MS 3600000LL
+
+/* What the kinds of the test do: note that they ran and end as the test wants. */
+static struct {
+    int runs, running, most_running;
+    int attempt;      /* of the last run */
+    char payload[64]; /* likewise */
+    enum err ends_with;
+    const char *reason;
+    bool is_slow; /* does not end by itself; the test ends it */
+    struct job *slow[16];
+    int slow_count;
+} seen;
+
+static void end_slow(enum err err) {
+    BUG_IF(seen.slow_count == 0);
+    seen.running--;
+    job_finish(seen.slow[--seen.slow_count], err, NULL);
+}
+
+static void run_job(struct job *job) {
+    assert_true(loop_is_thread());
+    seen.runs++;
+    seen.attempt = job->attempt;
+    snprintf(seen.payload, sizeof(seen.payload), "%.*s", STR_ARG(job->payload));
+    if (seen.is_slow) {
+        seen.slow[seen.slow_count++] = job;
+        seen.running++;
+        if (seen.running > seen.most_running)
+            seen.most_running = seen.running;
+        return;
+    }
+    job_finish(job, seen.ends_with, seen.reason);
+}
+
+static int standing_runs;
+
+static void run_standing(struct job *job) {
+    standing_runs++;
+    job_finish(job, seen.ends_with, NULL);
+}
+
+static const struct job_kind plain_kinds[] = {
+    {.name = "test.plain",
+     .run = run_job,
+     .attempts_limit = 3,
+     .lease_ms = 30000,
+     .running_limit = 2},
+    {.name = "test.other", .run = run_job},
+    {NULL},
+};
+static const struct job_kind standing_kinds[] = {
+    {.name = "test.standing", .run = run_standing, .every_ms = HOUR_MS},
+    {NULL},
+};
+static const struct job_kind *const plain[] = {plain_kinds, NULL};
+static const struct job_kind *const standing[] = {standing_kinds, NULL};
+
+static int64_t moved_ms;
+
+static int set_up(void **state) {
+    (void)state;
+    memset(&seen, 0, sizeof(seen));
+    standing_runs = 0;
+    moved_ms = 0;
+    scratch_make();
+    scratch_take_clock();
+    loop_init();
+    mailbox_init();
+    assert_int_equal(store_open(scratch), E_OK);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    store_close();
+    mailbox_release();
+    loop_release();
+    scratch_leave_clock();
+    scratch_remove();
+    return 0;
+}
+
+/* Turns the loop until everything has settled: a few commits take a few milliseconds. */
+static void settle(void) {
+    int64_t quiet_since = clock_mono_us(), writes = store_cost().writes;
+    while (clock_mono_us() - quiet_since < 30000) {
+        uv_run(loop_uv(), UV_RUN_NOWAIT);
+        if (store_cost().writes != writes) {
+            writes = store_cost().writes;
+            quiet_since = clock_mono_us();
+        }
+        usleep(500);
+    }
+}
+
+static void move_clock(int64_t by_ms) {
+    moved_ms += by_ms;
+    scratch_move_clock(moved_ms);
+    settle();
+}
+
+struct adding {
+    const char *kind, *payload;
+    int64_t run_at_ms, id;
+    enum err err;
+};
+
+static enum err add(struct tx *tx, void *ctx) {
+    struct adding *adding = ctx;
+    enum err err =
+        job_add(tx, adding->kind, 5, str_from(adding->payload), adding->run_at_ms, &adding->id);
+    return err != E_OK ? err : adding->err;
+}
+
+static int64_t add_job(const char *kind, const char *payload, int64_t run_at_ms) {
+    struct adding adding = {kind, payload, run_at_ms, 0, E_OK};
+    assert_int_equal(store_write_and_wait(add, &adding), E_OK);
+    return adding.id;
+}
+
+static void assert_state(int64_t id, const char *expected) {
+    struct arena arena;
+    arena_init(&arena);
+    struct stmt *s = DB_SQL(store_reader(), "SELECT state FROM job WHERE id = :id");
+    bind_id(s, ":id", id);
+    struct str state = stmt_row(s) ? column_str_dup(s, 0, &arena) : STR("none");
+    assert_int_equal(stmt_done(s), E_OK);
+    assert_string_equal(state.at, expected);
+    arena_release(&arena);
+}
+
+static int64_t number_of(int64_t id, struct stmt *s) {
+    bind_id(s, ":id", id);
+    return stmt_int(s, -1);
+}
+
+static int64_t attempts_of(int64_t id) {
+    return number_of(id, DB_SQL(store_reader(), "SELECT attempts FROM job WHERE id = :id"));
+}
+
+/* --- running
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+static void a_job_runs_once_after_its_commit(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    settle();
+    int64_t id = add_job("test.plain", "{\"n\":1}", 0);
+    assert_int_equal(seen.runs, 0);
+    settle();
+    assert_int_equal(seen.runs, 1);
+    assert_int_equal(seen.attempt, 1);
+    assert_string_equal(seen.payload, "{\"n\":1}");
+    assert_state(id, "done");
+    move_clock(HOUR_MS);
+    assert_int_equal(seen.runs, 1);
+    job_drain();
+}
+
+static void a_job_whose_write_is_undone_never_was(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    struct adding adding = {"test.plain", NULL, 0, 0, E_CONFLICT};
+    assert_int_equal(store_write_and_wait(add, &adding), E_CONFLICT);
+    settle();
+    assert_int_equal(seen.runs, 0);
+    assert_state(adding.id, "none");
+    job_drain();
+}
+
+static void a_later_job_waits_for_its_moment(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    settle();
+    add_job("test.plain", NULL, clock_now_ms() + 3 * HOUR_MS);
+    add_job("test.other", NULL, clock_now_ms() + 2 * HOUR_MS);
+    move_clock(HOUR_MS);
+    assert_int_equal(seen.runs, 0);
+    move_clock(HOUR_MS + 1000);
+    assert_int_equal(seen.runs, 1);
+    move_clock(HOUR_MS);
+    assert_int_equal(seen.runs, 2);
+    job_drain();
+}
+
+static void nothing_is_asked_while_nothing_is_due(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    add_job("test.plain", NULL, clock_now_ms() + 3 * HOUR_MS);
+    settle();
+    struct store_cost before = store_cost();
+    for (int i = 0; i < 50; i++) {
+        uv_run(loop_uv(), UV_RUN_NOWAIT);
+        usleep(2000);
+    }
+    assert_int_equal(store_cost().writes, before.writes);
+    job_drain();
+}
+
+static void a_kind_keeps_its_limit_and_does_not_hold_others(void **state) {
+    (void)state;
+    seen.is_slow = true;
+    job_start(plain, 0);
+    for (int i = 0; i < 6; i++)
+        add_job("test.plain", NULL, 0);
+    settle();
+    assert_int_equal(seen.most_running, 2);
+    add_job("test.other", NULL, 0);
+    settle();
+    assert_int_equal(seen.running, 3);
+    while (seen.slow_count > 0) {
+        end_slow(E_OK);
+        settle();
+        assert_true(seen.running <= 3);
+    }
+    assert_int_equal(seen.runs, 7);
+    job_drain();
+}
+
+static void jobs_come_in_the_order_of_their_moments(void **state) {
+    (void)state;
+    int64_t now_ms = clock_now_ms();
+    add_job("test.plain", "2", now_ms - 1000);
+    add_job("test.plain", "3", now_ms - 500);
+    add_job("test.plain", "1", now_ms - 2000);
+    seen.is_slow = true;
+    job_start(plain, 0);
+    settle();
+    assert_int_equal(seen.slow_count, 2);
+    assert_true(str_eq(seen.slow[0]->payload, STR("1")));
+    assert_true(str_eq(seen.slow[1]->payload, STR("2")));
+    end_slow(E_OK);
+    end_slow(E_OK);
+    settle();
+    end_slow(E_OK);
+    settle();
+    job_drain();
+}
+
+/* --- failing
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void a_retryable_failure_comes_again_later_and_at_last_is_dead(void **state) {
+    (void)state;
+    seen.ends_with = E_UPSTREAM;
+    seen.reason = "the endpoint was away";
+    job_start(plain, 0);
+    int64_t id = add_job("test.plain", NULL, 0);
+    settle();
+    assert_int_equal(seen.runs, 1);
+    assert_state(id, "queued");
+    move_clock(1500);
+    assert_int_equal(seen.runs, 1); /* 2 s are not over */
+    move_clock(1000);
+    assert_int_equal(seen.runs, 2);
+    assert_int_equal(seen.attempt, 2);
+    move_clock(3000);
+    assert_int_equal(seen.runs, 2); /* now it is 4 s */
+    move_clock(1500);
+    assert_int_equal(seen.runs, 3);
+    assert_state(id, "dead");
+    move_clock(2 * HOUR_MS);
+    assert_int_equal(seen.runs, 3);
+    assert_int_equal(
+        number_of(id, DB_SQL(store_reader(),
+                             "SELECT reason = 'the endpoint was away' FROM job WHERE id = :id")),
+        1);
+    job_drain();
+}
+
+static void other_failures_are_dead_at_once(void **state) {
+    (void)state;
+    static const enum err errors[] = {E_INPUT, E_DENIED, E_ABSENT};
+    job_start(plain, 0);
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        seen.ends_with = errors[i];
+        int64_t id = add_job("test.plain", NULL, 0);
+        settle();
+        assert_state(id, "dead");
+        assert_int_equal(seen.runs, (int)i + 1);
+    }
+    job_drain();
+}
+
+/* --- crashes, drains, cancelling
+ * ------------------------------------------------------------------------------------------- */
+
+/* As after kill -9: the row says "running", and nobody runs it. */
+static enum err leave_running(struct tx *tx, void *ctx) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx),
+               "UPDATE job SET state = 'running', attempts = attempts + 1, lease_until = :until "
+               "WHERE id = :id");
+    bind_time(s, ":until", clock_now_ms() + 30000);
+    bind_id(s, ":id", *(int64_t *)ctx);
+    return stmt_run(s);
+}
+
+static void a_job_of_a_dead_process_is_taken_when_its_lease_ends(void **state) {
+    (void)state;
+    int64_t id = add_job("test.plain", NULL, 0);
+    assert_int_equal(store_write_and_wait(leave_running, &id), E_OK);
+    job_start(plain, 0);
+    settle();
+    move_clock(29000);
+    assert_int_equal(seen.runs, 0);
+    move_clock(2000);
+    assert_int_equal(seen.runs, 1);
+    assert_int_equal(seen.attempt, 2);
+    assert_state(id, "done");
+    job_drain();
+}
+
+static void a_job_that_kills_the_process_every_time_is_dead(void **state) {
+    (void)state;
+    int64_t id = add_job("test.plain", NULL, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(store_write_and_wait(leave_running, &id), E_OK);
+    job_start(plain, 0);
+    move_clock(31000);
+    assert_int_equal(seen.runs, 0);
+    assert_state(id, "dead");
+    job_drain();
+}
+
+static void a_slow_job_of_ours_is_not_taken_twice(void **state) {
+    (void)state;
+    seen.is_slow = true;
+    job_start(plain, 0);
+    int64_t id = add_job("test.plain", NULL, 0);
+    settle();
+    for (int i = 0; i < 5; i++)
+        move_clock(40000); /* past its lease, again and again */
+    assert_int_equal(seen.runs, 1);
+    end_slow(E_OK);
+    settle();
+    assert_state(id, "done");
+    job_drain();
+}
+
+static void progress_is_stored_and_renews_the_lease(void **state) {
+    (void)state;
+    seen.is_slow = true;
+    job_start(plain, 0);
+    int64_t id = add_job("test.plain", NULL, 0);
+    settle();
+    move_clock(20000);
+    job_progress(seen.slow[0], 3, 10);
+    job_progress(seen.slow[0], 4, 10); /* so soon after the other it is left out */
+    settle();
+    assert_int_equal(
+        number_of(id, DB_SQL(store_reader(), "SELECT progress FROM job WHERE id = :id")), 3);
+    assert_int_equal(number_of(id, DB_SQL(store_reader(), "SELECT total FROM job WHERE id = :id")),
+                     10);
+    int64_t lease_ms =
+        number_of(id, DB_SQL(store_reader(), "SELECT lease_until FROM job WHERE id = :id"));
+    assert_true(lease_ms > clock_now_ms() + 29000);
+    job_progress(seen.slow[0], 10, 10);
+    end_slow(E_OK);
+    settle();
+    assert_int_equal(
+        number_of(id, DB_SQL(store_reader(), "SELECT progress FROM job WHERE id = :id")), 10);
+    job_drain();
+}
+
+static void a_drain_gives_jobs_back_as_if_they_had_not_been_taken(void **state) {
+    (void)state;
+    seen.is_slow = true;
+    job_start(plain, 0);
+    int64_t id = add_job("test.plain", NULL, 0);
+    settle();
+    job_drain();
+    assert_true(seen.slow[0]->is_cancelled);
+    end_slow(E_CANCELLED);
+    add_job("test.plain", NULL, 0); /* comes too late for this process */
+    settle();
+    assert_int_equal(seen.runs, 1);
+    assert_state(id, "queued");
+    assert_int_equal(attempts_of(id), 0);
+    seen.is_slow = false;
+    job_start(plain, 0); /* the next process */
+    settle();
+    assert_int_equal(seen.runs, 3);
+    assert_state(id, "done");
+    job_drain();
+}
+
+static enum err cancel_said;
+
+static void cancelled(enum err err, void *ctx) {
+    (void)ctx;
+    cancel_said = err;
+}
+
+static void cancel_and_settle(int64_t id) {
+    cancel_said = E_TIMEOUT;
+    job_cancel(id, cancelled, NULL);
+    settle();
+}
+
+static void queued_and_running_jobs_can_be_cancelled(void **state) {
+    (void)state;
+    seen.is_slow = true;
+    job_start(plain, 0);
+    int64_t running = add_job("test.other", NULL, 0);
+    settle();
+    int64_t queued = add_job("test.other", NULL, 0);
+    cancel_and_settle(queued);
+    assert_int_equal(cancel_said, E_OK);
+    assert_state(queued, "cancelled");
+    cancel_and_settle(running);
+    assert_int_equal(cancel_said, E_OK);
+    assert_true(seen.slow[0]->is_cancelled);
+    end_slow(E_CANCELLED);
+    settle();
+    assert_state(running, "cancelled");
+    assert_int_equal(seen.runs, 1);
+    cancel_and_settle(running);
+    assert_int_equal(cancel_said, E_CONFLICT);
+    cancel_and_settle(12345);
+    assert_int_equal(cancel_said, E_ABSENT);
+    job_drain();
+}
+
+/* --- standing jobs, old rows
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void a_standing_job_comes_again_whatever_happens(void **state) {
+    (void)state;
+    job_start(standing, 0);
+    settle();
+    assert_int_equal(standing_runs, 1);
+    move_clock(HOUR_MS / 2);
+    assert_int_equal(standing_runs, 1);
+    move_clock(HOUR_MS / 2 + 1000);
+    assert_int_equal(standing_runs, 2);
+    seen.ends_with = E_INPUT; /* fails, and not because of the weather */
+    move_clock(HOUR_MS + 1000);
+    assert_int_equal(standing_runs, 3);
+    seen.ends_with = E_OK;
+    move_clock(HOUR_MS + 1000);
+    assert_int_equal(standing_runs, 4);
+    job_drain();
+    job_start(standing, 0); /* a restart does not add a second one */
+    settle();
+    assert_int_equal(standing_runs, 4);
+    assert_int_equal(stmt_int(DB_SQL(store_reader(), "SELECT count(*) FROM job"), -1), 1);
+    cancel_and_settle(stmt_int(DB_SQL(store_reader(), "SELECT id FROM job"), -1));
+    assert_int_equal(cancel_said, E_DENIED);
+    job_drain();
+}
+
+static void jobs_that_are_over_go_away_after_a_day(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    int64_t first = add_job("test.plain", NULL, 0);
+    settle();
+    assert_state(first, "done");
+    move_clock(25 * HOUR_MS);
+    assert_state(first, "done"); /* nobody sweeps by the clock ... */
+    int64_t second = add_job("test.plain", NULL, 0);
+    settle();
+    assert_state(first, "none"); /* ... the next one that ends does */
+    assert_state(second, "done");
+    job_drain();
+}
+
+int main(void) {
+#define IN_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        IN_STORE(a_job_runs_once_after_its_commit),
+        IN_STORE(a_job_whose_write_is_undone_never_was),
+        IN_STORE(a_later_job_waits_for_its_moment),
+        IN_STORE(nothing_is_asked_while_nothing_is_due),
+        IN_STORE(a_kind_keeps_its_limit_and_does_not_hold_others),
+        IN_STORE(jobs_come_in_the_order_of_their_moments),
+        IN_STORE(a_retryable_failure_comes_again_later_and_at_last_is_dead),
+        IN_STORE(other_failures_are_dead_at_once),
+        IN_STORE(a_job_of_a_dead_process_is_taken_when_its_lease_ends),
+        IN_STORE(a_job_that_kills_the_process_every_time_is_dead),
+        IN_STORE(a_slow_job_of_ours_is_not_taken_twice),
+        IN_STORE(progress_is_stored_and_renews_the_lease),
+        IN_STORE(a_drain_gives_jobs_back_as_if_they_had_not_been_taken),
+        IN_STORE(queued_and_running_jobs_can_be_cancelled),
+        IN_STORE(a_standing_job_comes_again_whatever_happens),
+        IN_STORE(jobs_that_are_over_go_away_after_a_day),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
