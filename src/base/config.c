@@ -223,10 +223,10 @@ static bool read_choice(struct config *config, const char *place, const struct s
 static void set(struct config *config, const char *place, const struct setting *setting,
                 struct str text) {
     bool is_kept = config->is_reload && setting->needs_restart;
-    int64_t number;
-    bool truth;
+    int64_t number = 0;
+    bool truth = false;
     struct str copy;
-    int choice;
+    int choice = 0;
     switch (setting->type) {
     case SETTING_INT:
         if (read_int(config, place, setting, text, &number) && !is_kept)
