@@ -142,15 +142,16 @@ function readQuote(lines: string[], at: number, depth: number, blocks: Block[]):
 function readList(lines: string[], at: number, depth: number, blocks: Block[]): number {
   const first = ITEM.exec(lines[at] ?? '');
   const ordered = /\d/.test(first?.[2] ?? '');
+  const inside = new RegExp(`^(?: {${(first?.[1] ?? '').length + 2},}|\\t)\\S`);
   const items: string[][] = [];
   let next = at;
   for (; next < lines.length; next += 1) {
     const line = lines[next] ?? '';
     const item = ITEM.exec(line);
-    if (item && /\d/.test(item[2] ?? '') === ordered) {
-      items.push([item[3] ?? '']);
-    } else if (/^\s{2,}\S/.test(line) && items.length > 0) {
+    if (items.length > 0 && inside.test(line)) {
       items[items.length - 1]?.push(line.replace(/^ {2,4}|^\t/, ''));
+    } else if (item && /\d/.test(item[2] ?? '') === ordered) {
+      items.push([item[3] ?? '']);
     } else {
       break;
     }
