@@ -40,8 +40,9 @@
 #define SKIP_LIMIT_BYTES  (64 << 10) /* of a body nobody wants: more is cheaper to cut off */
 #define FRAMING_SPARE_BYTES \
     (16 << 10) /* chunk heads, extensions and trailers beyond 8 bytes for each of data */
-#define UNSENT_LIMIT_BYTES (256 << 10) /* answers not yet taken: then no further request is read \
-                                        */
+#define UNSENT_LIMIT_BYTES                                                \
+    (256 << 10) /* answers not yet taken: then no further request is read \
+                 */
 #define SPARE_EXCHANGES    64
 #define SPARE_BUFS         16
 #define SPARE_BUF_BYTES    (64 << 10)
@@ -434,6 +435,7 @@ static void consume(struct conn *conn, struct str bytes) {
 
 static void received(struct conn *conn, struct str bytes) {
     consume(conn, bytes);
+    log_request_id(STR_NONE); /* what is logged from here on belongs to no request */
 }
 
 void http_continue(struct conn *conn) {
@@ -445,7 +447,8 @@ void http_continue(struct conn *conn) {
         return;
     size_t len;
     char *kept = conn_take_kept(conn, &len);
-    consume(conn, str_of(kept, len));
+    if (len > 0)
+        received(conn, str_of(kept, len));
     free(kept);
     if (conn_peer_has_ended(conn) && conn_state(conn) == NULL && !conn_has_kept(conn))
         conn_close(conn);

@@ -424,7 +424,7 @@ static void make_ready(void) {
 }
 
 enum err listener_start(struct str address) {
-    int fd;
+    int fd = -1;
     if (listener.count == 0)
         make_ready();
     int inherited = listener.count == 0 ? systemd_count() : 0;
