@@ -90,6 +90,17 @@ size_t model_route(struct str route, const struct model *models[ROUTE_LENGTH_LIM
     return count;
 }
 
+bool model_next_route(size_t *at, struct route_list *route) {
+    if (*at >= registry.routes.count)
+        return false;
+    *route = (struct route_list){.name = registry.routes.items[*at].name};
+    for (; *at < registry.routes.count && str_eq(registry.routes.items[*at].name, route->name);
+         ++*at)
+        if (route->count < ROUTE_LENGTH_LIMIT)
+            route->model_ids[route->count++] = registry.routes.items[*at].model_id;
+    return true;
+}
+
 /* --- endpoints -------------------------------------------------------------------------------- */
 
 struct secret {

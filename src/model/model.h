@@ -30,6 +30,13 @@ const struct model *model_at(size_t index); /* in the order of their names; NULL
  */
 #define ROUTE_LENGTH_LIMIT 16
 size_t model_route(struct str route, const struct model *models[ROUTE_LENGTH_LIMIT]);
+/* Every route, as it is stored, by name. Start with *at = 0; false past the end. */
+struct route_list {
+    struct str name;
+    int64_t model_ids[ROUTE_LENGTH_LIMIT];
+    size_t count;
+};
+bool model_next_route(size_t *at, struct route_list *route);
 /* Remembers a better scale of the token estimate; written behind, now and then. */
 void model_note_scale(int64_t id, double scale);
 void model_release(void);

@@ -53,10 +53,10 @@ enum err routes_load(struct db *db, struct arena *arena, struct route_rows *rows
     return stmt_done(stmt);
 }
 
-static bool name_is_taken(struct db *db, struct str name, int64_t by_other_than) {
-    struct stmt *stmt = DB_SQL(db, "SELECT id FROM model WHERE name = :name AND id <> :id");
+bool model_name_is_taken(struct tx *tx, struct str name, int64_t id) {
+    struct stmt *stmt = DB_SQL(tx_db(tx), "SELECT id FROM model WHERE name = :name AND id <> :id");
     bind_str(stmt, ":name", name);
-    bind_int(stmt, ":id", by_other_than);
+    bind_id(stmt, ":id", id);
     return stmt_int(stmt, 0) != 0;
 }
 
@@ -74,8 +74,6 @@ static void bind_model(struct stmt *stmt, const struct model *model) {
 }
 
 enum err model_insert(struct tx *tx, const struct model *model) {
-    if (name_is_taken(tx_db(tx), model->name, 0))
-        return E_CONFLICT;
     if (stmt_int(DB_SQL(tx_db(tx), "SELECT count(*) FROM model"), 0) >= MODEL_LIMIT)
         return E_LIMIT;
     struct stmt *stmt = DB_SQL(
@@ -94,7 +92,7 @@ enum err model_update(struct tx *tx, const struct model *model, int64_t expected
     int64_t revision = stmt_int(now, 0);
     if (revision == 0)
         return E_ABSENT;
-    if ((expected >= 0 && revision != expected) || name_is_taken(tx_db(tx), model->name, model->id))
+    if (expected >= 0 && revision != expected)
         return E_CONFLICT;
     struct stmt *stmt = DB_SQL(
         tx_db(tx), "UPDATE model\n"

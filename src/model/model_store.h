@@ -25,10 +25,11 @@ MUST_USE enum err models_load(struct db *db, struct arena *arena,
 MUST_USE enum err routes_load(struct db *db, struct arena *arena,
                               struct route_rows *rows); /* by name, place */
 
-/* E_CONFLICT: the name is taken. `model->key_sealed` STR_NONE: no key. */
+/* Whether another model than `id` has this name. */
+bool model_name_is_taken(struct tx *tx, struct str name, int64_t id);
+/* `model->key_sealed` STR_NONE: no key. E_LIMIT: there are too many. */
 MUST_USE enum err model_insert(struct tx *tx, const struct model *model);
-/* Writes every column. E_ABSENT; E_CONFLICT when the revision is not `expected` (-1: any) or the
- * name is taken. */
+/* Writes every column. E_ABSENT; E_CONFLICT when the revision is not `expected` (-1: any). */
 MUST_USE enum err model_update(struct tx *tx, const struct model *model, int64_t expected);
 MUST_USE enum err model_delete(struct tx *tx, int64_t id); /* also from its routes. E_ABSENT */
 MUST_USE enum err model_set_scale(struct tx *tx, int64_t id, double scale);

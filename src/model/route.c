@@ -47,6 +47,7 @@ struct breaker {
     int rests;        /* in a row; doubles the next one */
     int64_t until_us; /* resting; 0: not */
     bool is_probed;   /* one call tries after the rest */
+    bool has_succeeded;
 };
 
 struct route_call {
@@ -130,6 +131,7 @@ static void rest(struct breaker *breaker, int64_t for_ms) {
 
 static void note_success(struct breaker *breaker) {
     breaker->failures = breaker->rests = 0;
+    breaker->has_succeeded = true;
     breaker->until_us = 0;
     breaker->is_probed = false;
 }
@@ -153,6 +155,16 @@ static void note_failure(struct breaker *breaker, const struct chat_failure *fai
         if (breaker->rests < REST_DOUBLINGS)
             breaker->rests++;
     }
+}
+
+struct route_health route_health(const struct model *model) {
+    const struct breaker *breaker = breaker_of(model);
+    int64_t left_ms = (breaker->until_us - clock_mono_us()) / 1000;
+    if (breaker->until_us && left_ms > 0)
+        return (struct route_health){ROUTE_RESTING, left_ms};
+    if (breaker->failures)
+        return (struct route_health){ROUTE_FAILING, 0};
+    return (struct route_health){breaker->has_succeeded ? ROUTE_OK : ROUTE_UNKNOWN, 0};
 }
 
 /* --- numbers ---------------------------------------------------------------------------------- */

@@ -39,3 +39,12 @@ struct route_plan route_plan(struct str route);
 struct route_call *route_start(struct str route, struct chat_request *request,
                                const struct route_events *events, void *ctx);
 void route_cancel(struct route_call *call); /* failed(E_CANCELLED) comes, later */
+
+/* How the last calls of a model went. */
+enum route_state { ROUTE_UNKNOWN, ROUTE_OK, ROUTE_FAILING, ROUTE_RESTING };
+struct route_health {
+    enum route_state state;
+    int64_t resting_ms; /* still to go */
+};
+struct model;
+struct route_health route_health(const struct model *model);
