@@ -15,9 +15,19 @@ export type LiveEvent =
   | { type: 'message:received'; data: { message: Message } }
   | {
       type: 'message:stream:start';
-      data: { message_id: Id; swipe: SwipeMark; author: Author; turn_id: Id; message?: Message };
+      data: {
+        message_id: Id;
+        parent_id?: Id | null;
+        swipe: { index: number; count: number };
+        author: Author;
+        turn_id: Id;
+        /** The text that is there already stays and grows. */
+        continues?: boolean;
+        /** What followed this message belongs to another variant of it. */
+        path_changed?: boolean;
+      };
     }
-  | { type: 'message:stream:chunk'; data: { message_id: Id; delta: string } }
+  | { type: 'message:stream:chunk'; data: { message_id: Id; delta: string; reasoning?: string } }
   | {
       type: 'message:stream:complete';
       data: { message: Message; usage?: Usage; finish_reason?: string | null };
@@ -30,13 +40,6 @@ export type LiveEvent =
   | { type: 'message:deleted'; data: { message_id?: Id; from_here?: boolean } }
   | { type: 'queue'; data: { position: number } }
   | { type: 'typing:start' | 'typing:stop' | 'presence' | 'memory:updated' | 'job:progress' | 'balance'; data: object };
-
-/** A swipe travels as a bare index or together with the count. */
-export type SwipeMark = number | { index: number; count: number };
-
-export function swipeIndex(mark: SwipeMark | undefined): number {
-  return typeof mark === 'number' ? mark : (mark?.index ?? 0);
-}
 
 /** What arrives on the wire: an event of a room, or a word about the socket itself. */
 export interface Frame {

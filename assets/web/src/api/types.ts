@@ -154,10 +154,11 @@ export interface Message {
   swipe: { index: number; count: number };
   state: MessageState;
   hidden: boolean;
-  reasoning?: string;
+  reasoning?: string | null;
   model?: string;
   usage?: Usage;
   finish_reason?: string | null;
+  revision?: number;
   created_at: string;
   updated_at: string;
   deleted_at?: string | null;
@@ -181,8 +182,8 @@ export interface Prompt {
     content: string;
     truncated: boolean;
   }[];
-  lore: { book: string; entry: string; key: string; reason: string; tokens: number }[];
-  memories: unknown[];
+  lore: { book: string; entry: string; key: string | null; reason: string; tokens: number; dropped: boolean }[];
+  history_cut: boolean;
 }
 
 export interface Probe {
@@ -205,21 +206,21 @@ export interface Model {
   model: string;
   has_key: boolean;
   context_tokens: number;
-  enabled: boolean;
-  position: number;
+  is_enabled: boolean;
 }
 
 export interface ModelTest {
   ok: boolean;
-  latency_ms: number | null;
+  reply: string;
   first_token_ms: number | null;
+  total_ms: number;
   models: string[];
-  error?: string;
+  error: string | null;
 }
 
 export interface Route {
   name: string;
-  models: Id[];
+  model_ids: Id[];
 }
 
 export interface Invite {

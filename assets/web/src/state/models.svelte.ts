@@ -12,6 +12,8 @@ export type ModelDraft = {
   context_tokens?: number;
 };
 
+const DEFAULT_ROUTE = 'default';
+
 class Models {
   list = $state.raw<Model[]>([]);
   probes = $state.raw<Probe[]>([]);
@@ -39,19 +41,19 @@ class Models {
   }
 
   async #putFirst(id: Id): Promise<void> {
-    const routes = (await client.get<{ items: Route[] }>('/admin/routes')).items;
-    const items = routes.map((route, index) =>
-      index === 0 ? { ...route, models: [id, ...route.models.filter((other) => other !== id)] } : route,
-    );
-    await client.put('/admin/routes', { items });
+    const { routes } = await client.get<{ routes: Route[] }>('/admin/routes');
+    const others = routes.filter((route) => route.name !== DEFAULT_ROUTE);
+    const before = routes.find((route) => route.name === DEFAULT_ROUTE)?.model_ids ?? [];
+    const first = { name: DEFAULT_ROUTE, model_ids: [id, ...before.filter((other) => other !== id)] };
+    await client.put('/admin/routes', { routes: [first, ...others] });
   }
 
   test(id: Id): Promise<ModelTest> {
     return client.post<ModelTest>(`/admin/models/${id}/test`);
   }
 
-  async setEnabled(id: Id, enabled: boolean): Promise<void> {
-    await client.patch<Model>(`/admin/models/${id}`, { enabled });
+  async setEnabled(id: Id, is_enabled: boolean): Promise<void> {
+    await client.patch<Model>(`/admin/models/${id}`, { is_enabled });
     await this.load();
   }
 

@@ -6,7 +6,7 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 import { ApiError, client as theClient, reasonOf, type Client } from '../api/client';
-import { swipeIndex, type LiveEvent, type Speech } from '../api/events';
+import type { LiveEvent, Speech } from '../api/events';
 import { Live, type Listener, type LiveStatus } from '../api/live';
 import type { Author, Conversation, Id, Message, Page, Prompt } from '../api/types';
 import { revealEnd } from '../lib/reveal';
@@ -158,7 +158,7 @@ export class Room implements Listener {
         return;
       case 'message:stream:start':
         this.queued = null;
-        this.#begin(event.data.message_id, swipeIndex(event.data.swipe), event.data.author, event.data.message);
+        this.#begin(event.data);
         return;
       case 'message:stream:chunk':
         this.#grow(event.data.message_id, event.data.delta);
@@ -231,14 +231,16 @@ export class Room implements Listener {
     this.speaking.set(speech.message_id, speech.content);
   }
 
-  #begin(id: Id, swipe: number, author: Author, given: Message | undefined): void {
-    const known = this.messages.find((row) => row.id === id);
-    const goesOn = known !== undefined && known.swipe.index === swipe && known.state !== 'streaming';
-    const text = goesOn ? known.content : '';
-    const count = Math.max(known?.swipe.count ?? 1, swipe + 1);
-    const base = given ?? known ?? emptyReply(this.id, id, author);
+  #begin(start: Extract<LiveEvent, { type: 'message:stream:start' }>['data']): void {
+    const id = start.message_id;
+    const at = this.messages.findIndex((row) => row.id === id);
+    const known = this.messages[at] ?? { ...emptyReply(this.id, id, start.author), parent_id: start.parent_id ?? null };
+    const text = start.continues ? known.content : '';
+    if (start.path_changed && at >= 0) {
+      this.messages = this.messages.slice(0, at + 1);
+    }
     this.problems.delete(id);
-    this.#upsert({ ...base, content: text, state: 'streaming', swipe: { index: swipe, count } });
+    this.#upsert({ ...known, content: text, state: 'streaming', swipe: start.swipe });
     this.#streams.set(id, { text, shown: text.length, final: null });
     this.speaking.set(id, text);
   }

@@ -27,7 +27,10 @@ function roomOver(messages: () => Message[], hold?: Promise<void>): Room {
 }
 
 const settle = (ms = 60): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const start = (id: string, swipe = 0) => ({ type: 'message:stream:start' as const, data: { message_id: id, swipe, author, turn_id: 'T' } });
+const start = (id: string, index = 0, continues = false) => ({
+  type: 'message:stream:start' as const,
+  data: { message_id: id, swipe: { index, count: index + 1 }, author, turn_id: 'T', continues },
+});
 const chunk = (id: string, delta: string) => ({ type: 'message:stream:chunk' as const, data: { message_id: id, delta } });
 
 test('room: a reply grows by its deltas and ends as the server stored it', async () => {
@@ -53,8 +56,16 @@ test('room: another variant starts empty, a continued one keeps its text', async
   assert.deepEqual(room.messages[0]?.swipe, { index: 1, count: 2 });
   room.onEvent({ type: 'message:stream:complete', data: { message: message('A', { content: 'second', swipe: { index: 1, count: 2 } }) } });
   await settle();
-  room.onEvent(start('A', 1));
+  room.onEvent(start('A', 1, true));
   assert.equal(room.speaking.get('A'), 'second');
+});
+
+test('room: another variant of an earlier reply takes what followed the old one off the path', async () => {
+  const room = roomOver(() => [message('A'), message('B'), message('C')]);
+  await room.load();
+  const event = start('B', 1);
+  room.onEvent({ ...event, data: { ...event.data, path_changed: true } });
+  assert.deepEqual(room.messages.map((row) => row.id), ['A', 'B']);
 });
 
 test('room: joined in mid-reply, the text so far is shown and goes on', async () => {
