@@ -95,7 +95,9 @@ bool ws_check(struct request *request, const char *wanted, struct str *protocol)
     const char *wrong = NULL;
     if (!is_upgrade(request) || !is_version_13(request))
         return false;
-    if (!list_has(request, "connection", STR("upgrade")))
+    if (exchange_of(request)->is_http10)
+        wrong = "HTTP/1.0 has no upgrade.";
+    else if (!list_has(request, "connection", STR("upgrade")))
         wrong = "The Connection header does not ask for an upgrade.";
     else if (header_count(request, "sec-websocket-key") != 1 ||
              !key_is_valid(request, request_header(request, "sec-websocket-key")))
