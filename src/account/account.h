@@ -56,3 +56,27 @@ void account_changed(int64_t user_id);
 void account_reply_signed_in(struct request *request, int64_t user_id, int status);
 /* Opens signing keys, makes the first one. After store_open. */
 MUST_USE enum err account_start(void);
+
+/* Why a password is refused, for a person; NULL when it will do. */
+const char *account_password_problem(struct str password);
+/* Hashes in the pool. done comes later, on the loop: E_OK and the PHC string (the request's arena),
+ * or E_BUSY when too many wait. */
+typedef void (*account_hashed_fn)(enum err err, struct str phc, void *ctx);
+void account_hash_password(struct request *request, struct str password, account_hashed_fn done,
+                           void *ctx);
+/* True when it can be an e-mail address; *folded is the form that is compared. */
+bool account_email_is_valid(struct arena *arena, struct str email, struct str *folded);
+
+/* --- for the command line
+ * -------------------------------------------------------------------------------------------------------
+ */
+struct buf;
+/* One line per user: id, role, e-mail, name, when made, disabled or not. */
+MUST_USE enum err account_print_users(struct db *db, struct buf *out);
+struct password_reset {
+    struct str email;
+    struct str password_phc;
+};
+/* A store_write_fn over struct password_reset: sets the password, ends every session and lockout.
+ * E_ABSENT when there is no such user. */
+enum err writer_account_reset_password(struct tx *tx, void *password_reset);

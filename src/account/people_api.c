@@ -1,0 +1,275 @@
+/*
+ * The people of the house, for those who look after it: invitations, accounts, roles.
+ *
+ * Nobody can give or take a role at or above their own, and the owner is nobody's to change: so no
+ * admin can lock the owner out, or raise themself.
+ */
+#include "account/account_api.h"
+
+#include "account/login.h"
+#include "base/banned.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "net/channel.h"
+
+#define CODE_LETTERS \
+    12 /* 60 bits of Crockford base32: not to be guessed, short enough to read out */
+
+struct page_query {
+    int64_t limit;
+    int64_t cursor;
+};
+struct invite_body {
+    struct str role, note;
+    int64_t uses, expires_at;
+};
+struct user_body {
+    struct str role;
+    bool disabled;
+};
+
+/* clang-format off */
+static const char *const given_roles[] = {"member", "creator", "moderator", "admin", NULL};
+static const struct field page_query[] = {
+    {"limit", FIELD_INT, AT(struct page_query, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."},
+    {"cursor", FIELD_ID, AT(struct page_query, cursor), .help = "next_cursor of the page before."},
+    {0}};
+static const struct field invite_fields[] = {
+    {"role", FIELD_CHOICE, AT(struct invite_body, role), .choices = given_roles, .fallback = "member", .help = "What the invited become."},
+    {"note", FIELD_TEXT, AT(struct invite_body, note), .max = 200, .fallback = "", .help = "For whom; only seen here."},
+    {"uses", FIELD_INT, AT(struct invite_body, uses), .min = 1, .max = 1000, .fallback = "1", .help = "How many may come in with it."},
+    {"expires_at", FIELD_TIME, AT(struct invite_body, expires_at), .may_be_null = true, .help = "When it ends; null: never."},
+    {0}};
+static const struct field user_fields[] = {
+    {"role", FIELD_CHOICE, AT(struct user_body, role), .choices = given_roles, .help = "What they may do."},
+    {"disabled", FIELD_BOOL, AT(struct user_body, disabled), .help = "They may not sign in; their sessions end at once."},
+    {0}};
+static const struct field invite_rows[] = {
+    {"id", FIELD_ID, .is_required = true, .help = "The invitation."},
+    {"code", FIELD_TEXT, .is_required = true, .help = "What the invited type in."},
+    {"role", FIELD_CHOICE, .choices = given_roles, .is_required = true, .help = "What they become."},
+    {"note", FIELD_TEXT, .is_required = true, .help = "For whom."},
+    {"uses_left", FIELD_INT, .is_required = true, .help = "How many may still come in."},
+    {"created_by", FIELD_ID, .is_required = true, .help = "Who made it."},
+    {"created_at", FIELD_TIME, .is_required = true, .help = "When."},
+    {"expires_at", FIELD_TIME, .may_be_null = true, .is_required = true, .help = "When it ends."},
+    {0}};
+static const struct shape invite_shape = {"Invite", invite_rows, "A code to come in with."};
+/* clang-format on */
+
+static enum role role_from(struct str word) {
+    return str_eq(word, STR("owner"))       ? ROLE_OWNER
+           : str_eq(word, STR("admin"))     ? ROLE_ADMIN
+           : str_eq(word, STR("moderator")) ? ROLE_MODERATOR
+           : str_eq(word, STR("creator"))   ? ROLE_CREATOR
+                                            : ROLE_MEMBER;
+}
+
+/* --- invitations
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void invite_write(struct json *json, const struct invite *invite) {
+    json_object_begin(json);
+    JSON_ID(json, "id", invite->id);
+    JSON_STR(json, "code", invite->code);
+    JSON_STR(json, "role", invite->role);
+    JSON_STR(json, "note", invite->note);
+    JSON_INT(json, "uses_left", invite->uses_left);
+    JSON_ID(json, "created_by", invite->created_by);
+    JSON_TIME(json, "created_at", invite->created_at);
+    JSON_TIME(json, "expires_at", invite->expires_at);
+    json_object_end(json);
+}
+
+static struct str cursor_text(struct arena *arena, int64_t id) {
+    return str_dup(arena, str_from(id_text(id).at));
+}
+
+static void list_invites(struct request *request) {
+    const struct page_query *query = request->query_fields;
+    struct invite *items;
+    size_t count, limit = (size_t)query->limit;
+    enum err err =
+        invite_list(store_reader(), request->arena, query->cursor, limit + 1, &items, &count);
+    if (err != E_OK)
+        return reply_error(request, err);
+    struct json *json = reply_list_begin(request);
+    for (size_t i = 0; i < count && i < limit; i++)
+        invite_write(json, &items[i]);
+    reply_list_end(request,
+                   count > limit ? cursor_text(request->arena, items[limit - 1].id) : STR_NONE);
+}
+
+struct invite_op {
+    struct request *request;
+    struct invite invite;
+};
+
+static enum err writer_invite(struct tx *tx, void *ctx) {
+    return invite_insert(tx, &((struct invite_op *)ctx)->invite);
+}
+
+static void on_invited(enum err err, void *ctx) {
+    struct invite_op *op = ctx;
+    if (err != E_OK)
+        return reply_error(op->request, err);
+    log_info("account", "invitation was made", LF_ID("invite", op->invite.id),
+             LF_ID("by", op->invite.created_by), LF_STR("role", op->invite.role));
+    invite_write(reply_json(op->request), &op->invite);
+    reply_send(op->request, 201);
+}
+
+static struct str new_code(struct arena *arena) {
+    static const char letters[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint8_t random[CODE_LETTERS];
+    char *code = arena_alloc(arena, CODE_LETTERS + 3);
+    size_t n = 0;
+    crypto_random(random, sizeof random);
+    for (size_t i = 0; i < CODE_LETTERS; i++) {
+        if (i > 0 && i % 4 == 0)
+            code[n++] = '-';
+        code[n++] = letters[random[i] & 31];
+    }
+    return str_of(code, n);
+}
+
+static void add_invite(struct request *request) {
+    const struct invite_body *body = request->body;
+    if (role_from(body->role) >= request->caller.role)
+        return reply_field_problem(request, "role", "You can only invite to roles below your own.");
+    if (body->expires_at != 0 && body->expires_at <= clock_now_ms())
+        return reply_field_problem(request, "expires_at", "This moment has passed.");
+    struct invite_op *op = ARENA_NEW(request->arena, struct invite_op);
+    op->request = request;
+    op->invite = (struct invite){
+        .id = id_new(),
+        .code = new_code(request->arena),
+        .role = body->role,
+        .note = body->note,
+        .uses_left = body->uses,
+        .created_by = request->caller.user_id,
+        .created_at = clock_now_ms(),
+        .expires_at = body->expires_at,
+    };
+    store_write(writer_invite, on_invited, op);
+}
+
+static enum err writer_revoke_invite(struct tx *tx, void *ctx) {
+    return invite_revoke(tx, ((struct invite_op *)ctx)->invite.id, clock_now_ms());
+}
+
+static void on_invite_revoked(enum err err, void *ctx) {
+    struct invite_op *op = ctx;
+    if (err != E_OK)
+        return reply_error(op->request, err);
+    reply_empty(op->request, 204);
+}
+
+static void revoke_invite(struct request *request) {
+    struct invite_op *op = ARENA_NEW(request->arena, struct invite_op);
+    op->request = request;
+    op->invite.id = request->ids[0];
+    store_write(writer_revoke_invite, on_invite_revoked, op);
+}
+
+/* --- users
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+static void list_users(struct request *request) {
+    const struct page_query *query = request->query_fields;
+    struct user *items;
+    size_t count, limit = (size_t)query->limit;
+    enum err err =
+        user_list(store_reader(), request->arena, query->cursor, limit + 1, &items, &count);
+    if (err != E_OK)
+        return reply_error(request, err);
+    struct json *json = reply_list_begin(request);
+    for (size_t i = 0; i < count && i < limit; i++)
+        user_write(json, &items[i]);
+    reply_list_end(request,
+                   count > limit ? cursor_text(request->arena, items[limit - 1].id) : STR_NONE);
+}
+
+struct user_op {
+    struct request *request;
+    struct user_change change;
+};
+
+static enum err writer_change_user(struct tx *tx, void *ctx) {
+    const struct user_op *op = ctx;
+    int64_t now = clock_now_ms();
+    enum err err = user_update(tx, &op->change, now);
+    if (err == E_OK && op->change.is_disabled)
+        err = session_revoke(tx, op->change.id, 0, 0, STR("disabled"), now);
+    return err;
+}
+
+static void reply_user(struct request *request, int64_t id) {
+    struct user user;
+    enum err err = user_load(store_reader(), request->arena, id, &user);
+    if (err != E_OK)
+        return reply_error(request, err);
+    reply_etag(request, user.revision);
+    user_write(reply_json(request), &user);
+    reply_send(request, 200);
+}
+
+static void on_user_changed(enum err err, void *ctx) {
+    struct user_op *op = ctx;
+    if (err != E_OK)
+        return reply_error(op->request, err);
+    account_changed(op->change.id);
+    if (op->change.is_disabled)
+        channel_end_session(op->change.id, 0, 0);
+    log_info("account", "account was changed by staff", LF_ID("user", op->change.id),
+             LF_ID("by", op->request->caller.user_id));
+    reply_user(op->request, op->change.id);
+}
+
+static void get_user(struct request *request) {
+    reply_user(request, request->ids[0]);
+}
+
+static void patch_user(struct request *request) {
+    const struct user_body *body = request->body;
+    struct user user;
+    enum err err = user_load(store_reader(), request->arena, request->ids[0], &user);
+    if (err != E_OK)
+        return reply_error(request, err);
+    if (!request_may_change(request, user.revision))
+        return;
+    if (role_from(user.role) >= request->caller.role || user.id == request->caller.user_id)
+        return reply_problem(request, 403,
+                             "You can only change accounts with a role below your own.");
+    if (body->role.len > 0 && role_from(body->role) >= request->caller.role)
+        return reply_field_problem(request, "role", "You can only give roles below your own.");
+    struct user_op *op = ARENA_NEW(request->arena, struct user_op);
+    op->request = request;
+    op->change = (struct user_change){
+        .id = user.id,
+        .role = body->role.len > 0 ? body->role : STR_NONE,
+        .has_disabled = request_has(request, struct user_body, disabled),
+        .is_disabled = body->disabled,
+    };
+    store_write(writer_change_user, on_user_changed, op);
+}
+
+/* clang-format off */
+#define PAGE .query = page_query, .query_size = sizeof(struct page_query)
+const struct route people_routes[] = {
+    {METHOD_GET, "/api/v1/admin/invites", list_invites, WHO_ADMIN, SCOPE_ADMIN, PAGE, .tag = "admin", .operation = "listInvites", .summary = "Invitations, newest first.",
+     .answer = &invite_shape, .answer_is_list = true},
+    {METHOD_POST, "/api/v1/admin/invites", add_invite, WHO_ADMIN, SCOPE_ADMIN, .body = invite_fields, .body_size = sizeof(struct invite_body), .body_is_optional = true,
+     .tag = "admin", .operation = "createInvite", .summary = "A new code to come in with.", .status = 201, .answer = &invite_shape},
+    {METHOD_DELETE, "/api/v1/admin/invites/{id}", revoke_invite, WHO_ADMIN, SCOPE_ADMIN, .tag = "admin", .operation = "revokeInvite", .summary = "Ends an invitation.", .status = 204},
+    {METHOD_GET, "/api/v1/admin/users", list_users, WHO_ADMIN, SCOPE_ADMIN, PAGE, .tag = "admin", .operation = "listUsers", .summary = "Everybody, oldest first.",
+     .answer = &user_shape, .answer_is_list = true},
+    {METHOD_GET, "/api/v1/admin/users/{id}", get_user, WHO_ADMIN, SCOPE_ADMIN, .tag = "admin", .operation = "getUserAsAdmin", .summary = "One account.", .answer = &user_shape},
+    {METHOD_PATCH, "/api/v1/admin/users/{id}", patch_user, WHO_ADMIN, SCOPE_ADMIN, .body = user_fields, .body_size = sizeof(struct user_body), .tag = "admin",
+     .operation = "updateUser", .summary = "Changes a role, or locks an account.", .answer = &user_shape},
+    {0}};
+/* clang-format on */

@@ -1,0 +1,262 @@
+/*
+ * Starts and stops everything, in rank order. The only file that sees every feature: here stand the
+ * lists (settings, routes, kinds of jobs), and here what must point upwards is handed over as a
+ * function: who is calling (net asks, account answers), whether the house is set up, what a
+ * repeated request was answered.
+ *
+ * Order of a start, and why: settings before anything that reads them; the key file before the
+ * store, whose secrets it opens; the store before every feature; recovery before the first
+ * connection, so that nobody sees a reply that will never go on; the listener last. What costs time
+ * and is seldom needed (libcurl, TLS, pool threads) is not started here but where it is first used.
+ */
+#include "app.h"
+
+#include "account/account.h"
+#include "account/account_api.h"
+#include "admin/health_api.h"
+#include "admin/setup_api.h"
+#include "app_repeat.h"
+#include "base/banned.h"
+#include "base/clock.h"
+#include "base/keyfile.h"
+#include "base/log.h"
+#include "character/character.h"
+#include "character/character_api.h"
+#include "conversation/conversation_api.h"
+#include "conversation/live.h"
+#include "conversation/room.h"
+#include "conversation/sweep.h"
+#include "conversation/turn.h"
+#include "fetch/fetch.h"
+#include "loop/loop.h"
+#include "loop/mailbox.h"
+#include "loop/notify.h"
+#include "loop/pool.h"
+#include "lore/lore_api.h"
+#include "model/chat.h"
+#include "model/model.h"
+#include "model/model_api.h"
+#include "model/setting.h"
+#include "net/asset.h"
+#include "net/channel.h"
+#include "net/limit.h"
+#include "net/listener.h"
+#include "net/router.h"
+#include "store/blob.h"
+#include "store/job.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+extern char **environ;
+
+static int log_level_index;
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+
+/* clang-format off */
+static const struct setting log_setting_rows[] = {
+    {"log", "level", SETTING_CHOICE, &log_level_index, "info", .choices = log_levels, .help = "The least important kind of event that is written to the log."},
+    {0}};
+/* clang-format on */
+
+const struct setting *const app_settings[] = {
+    net_setting_rows,
+    limit_setting_rows,
+    account_setting_rows,
+    model_setting_rows,
+    understudy_setting_rows,
+    log_setting_rows,
+    NULL,
+};
+
+static const struct route *const route_tables[] = {
+    health_routes,  setup_routes,  account_routes,      session_routes,
+    persona_routes, people_routes, character_routes,    favourite_routes,
+    lore_routes,    model_routes,  conversation_routes, message_routes,
+    live_routes,    ws_routes,     openapi_routes,      NULL,
+};
+
+static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
+                                                    NULL};
+
+/* --- settings
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static struct config config;
+static struct config reloaded; /* texts of the last reload; the first config's texts stay in use */
+static struct app_options app_options;
+
+struct config *app_config(void) {
+    return &config;
+}
+
+static void read_all(struct config *into) {
+    const struct app_options *options = &app_options;
+    if (options->config_path != NULL)
+        config_read_file(into, options->config_path, true);
+    else
+        config_read_file(into, "troupe.ini", false);
+    config_read_environment(into, environ);
+    for (size_t i = 0; i < options->flag_count; i++)
+        config_read_flag(into, str_from(options->flags[i]));
+}
+
+bool app_configure(const struct app_options *options) {
+    app_options = *options;
+    config_init(&config, app_settings);
+    read_all(&config);
+    log_init((enum log_level)log_level_index);
+    return config.problem_count == 0;
+}
+
+/* SIGHUP: what can change while running does; a bad file changes nothing that it does not name
+ * well, and is logged. */
+static void reload(void *ctx) {
+    (void)ctx;
+    notify_systemd("RELOADING=1");
+    config_init_reload(&reloaded, app_settings);
+    read_all(&reloaded);
+    log_init((enum log_level)log_level_index);
+    if (reloaded.problem_count > 0)
+        log_warn("app", "settings were read again, with problems",
+                 LF_STR("problems", buf_str(&reloaded.problems)));
+    else
+        log_info("app", "settings were read again");
+    notify_systemd("READY=1");
+}
+
+/* --- the data folder
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static enum err make_folder(const char *path) {
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return E_OK;
+    log_error("app", "the data folder could not be made", LF_Z("path", path),
+              LF_Z("reason", strerror(errno)));
+    return E_STORAGE;
+}
+
+enum err app_open(const struct app_options *options) {
+    enum err err = make_folder(options->data);
+    if (err == E_OK)
+        err = keyfile_open(options->data);
+    if (err != E_OK)
+        return err;
+    blob_use(&blob_disk, options->data);
+    return store_open(options->data);
+}
+
+void app_close(void) {
+    store_close();
+}
+
+/* --- the server
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+void app_routes(void) {
+    static const struct router_hooks hooks = {
+        .identify = account_identify,
+        .idempotency_begin = repeat_begin,
+        .idempotency_record = repeat_record,
+        .is_set_up = account_is_set_up,
+    };
+    router_init(route_tables);
+    router_hooks(&hooks);
+}
+
+static enum err start_features(void) {
+    enum err err = account_start();
+    if (err == E_OK)
+        err = turn_recover();
+    if (err == E_OK)
+        err = model_reload();
+    if (err != E_OK)
+        return err;
+    app_routes();
+    channel_serve_websockets(&live_owner);
+    job_start(job_tables, 0);
+    return E_OK;
+}
+
+static enum err start_listening(void) {
+    struct str address = app_options.listen.len > 0 ? app_options.listen : net_settings.listen;
+    if (!account_is_set_up() && !listener_is_loopback(address)) {
+        log_error(
+            "app",
+            "refused to listen beyond this machine while there is no owner: set the house up on 127.0.0.1 first, "
+            "or make the owner with `troupe user add EMAIL --role owner`",
+            LF_STR("address", address));
+        return E_DENIED;
+    }
+    return listener_start(address);
+}
+
+/* The two lines that tools and people wait for, on standard output. */
+static void say_ready(void) {
+    struct str address = listener_address();
+    printf("listening on http://" STR_FMT "\n", STR_ARG(address));
+    if (!account_is_set_up()) {
+        struct str code = account_setup_code();
+        printf("set up your theatre: http://" STR_FMT "/setup?code=" STR_FMT "\n", STR_ARG(address),
+               STR_ARG(code));
+    }
+    fflush(stdout);
+    notify_systemd("READY=1");
+    log_info("app", "server is ready", LF_STR("address", address), LF_Z("version", TROUPE_VERSION));
+}
+
+static void on_drain(void *ctx) {
+    (void)ctx;
+    notify_systemd("STOPPING=1");
+    log_info("app", "server is stopping", LF_INT("turns", turn_count()));
+    listener_drain();
+    job_drain();
+}
+
+static void on_stopped(void *ctx) {
+    (void)ctx;
+    channel_drain();
+}
+
+static void stop_features(void) {
+    listener_stop();
+    room_release_all();
+    fetch_release();
+    pool_release();
+    store_close();
+    router_release();
+    limit_release();
+    mailbox_release();
+    loop_release();
+}
+
+int app_serve(const struct app_options *options) {
+    loop_init();
+    mailbox_init();
+    pool_init(0);
+    if (app_open(options) != E_OK)
+        return 1;
+    if (!store_is_owner()) {
+        log_error("app", "another server runs on this data folder", LF_Z("path", options->data));
+        store_close();
+        return 1;
+    }
+    if (start_features() != E_OK || start_listening() != E_OK) {
+        store_close();
+        return 1;
+    }
+    loop_on_drain(on_drain, NULL);
+    loop_on_stopped(on_stopped, NULL);
+    loop_catch_signals(net_settings.grace_ms, reload, NULL);
+    say_ready();
+    loop_run();
+    stop_features();
+    log_info("app", "server has stopped");
+    return 0;
+}

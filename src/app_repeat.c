@@ -1,0 +1,87 @@
+/*
+ * A repeat of a POST with the same Idempotency-Key gets the first answer (api.md, IETF httpapi
+ * draft).
+ *
+ * The claim is on disk before the handler runs, the answer before it is sent. Answers of 5xx are
+ * not kept: the claim is taken back, so that a repeat may succeed. The same key with another body
+ * is refused.
+ */
+#include "app_repeat.h"
+
+#include "base/banned.h"
+#include "base/crypto.h"
+#include "base/map.h"
+#include "store/idempotency.h"
+
+#include <stdint.h>
+
+struct repeat {
+    struct idempotency
+        claim; /* first: the store's functions and our completions get the same pointer */
+    struct request *request;
+    void (*proceed)(struct request *request);
+    void (*sent)(struct request *request);
+};
+
+static struct map under_way; /* request -> repeat, for those whose handler runs */
+
+static int64_t key_of(const struct request *request) {
+    return (int64_t)(intptr_t)request;
+}
+
+static void fingerprint(const struct request *request, uint8_t out[SHA256_BYTES]) {
+    struct str whole = str_printf(request->arena, "%d " STR_FMT "\n" STR_FMT, (int)request->method,
+                                  STR_ARG(request->target), STR_ARG(request->content));
+    crypto_sha256(whole, out);
+}
+
+static void on_claimed(enum err err, void *ctx) {
+    struct repeat *repeat = ctx;
+    struct request *request = repeat->request;
+    if (err != E_OK)
+        return reply_error(request, err);
+    switch (repeat->claim.state) {
+    case IDEMPOTENCY_NEW:
+        map_put_id(&under_way, key_of(request), repeat);
+        return repeat->proceed(request);
+    case IDEMPOTENCY_RUNNING:
+        return reply_problem(
+            request, 409,
+            "A request with this Idempotency-Key is under way, or its answer was lost. It is not carried out twice.");
+    case IDEMPOTENCY_OTHER_REQUEST:
+        return reply_problem(request, 422, "This Idempotency-Key was used for another request.");
+    case IDEMPOTENCY_ANSWERED:
+        return reply_bytes(request, repeat->claim.status, repeat->claim.content_type,
+                           repeat->claim.body);
+    }
+}
+
+void repeat_begin(struct request *request, struct str key,
+                  void (*proceed)(struct request *request)) {
+    struct repeat *repeat = ARENA_NEW(request->arena, struct repeat);
+    repeat->request = request;
+    repeat->proceed = proceed;
+    repeat->claim.user_id = request->caller.user_id;
+    repeat->claim.key = str_dup(request->arena, key);
+    repeat->claim.arena = request->arena;
+    fingerprint(request, repeat->claim.fingerprint);
+    store_write(idempotency_claim, on_claimed, repeat);
+}
+
+static void on_recorded(enum err err, void *ctx) {
+    struct repeat *repeat = ctx;
+    (void)err; /* the work is done and durable: a repeat is then told 409 instead of the answer */
+    repeat->sent(repeat->request);
+}
+
+void repeat_record(struct request *request, int status, struct str content_type, struct str body,
+                   void (*sent)(struct request *request)) {
+    struct repeat *repeat = map_remove_id(&under_way, key_of(request));
+    if (repeat == NULL)
+        return sent(request);
+    repeat->sent = sent;
+    repeat->claim.status = status;
+    repeat->claim.content_type = content_type;
+    repeat->claim.body = body;
+    store_write(status >= 500 ? idempotency_forget : idempotency_record, on_recorded, repeat);
+}
