@@ -74,7 +74,7 @@ const struct setting *const app_settings[] = {
 
 static const struct route *const route_tables[] = {
     health_routes,  setup_routes,  account_routes,      session_routes,
-    persona_routes, people_routes, character_routes,    favourite_routes,
+    profile_routes, people_routes, character_routes,    favourite_routes,
     lore_routes,    model_routes,  conversation_routes, message_routes,
     live_routes,    ws_routes,     openapi_routes,      NULL,
 };

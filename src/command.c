@@ -9,11 +9,14 @@
 #include "base/banned.h"
 #include "base/crypto.h"
 #include "base/id.h"
+#include "base/version.h"
 #include "character/character.h"
+#include "loop/version.h"
 #include "net/router.h"
+#include "net/version.h"
 #include "store/migrate.h"
 #include "store/store.h"
-#include "store/version.h"
+#include "store/inspect.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -188,7 +191,9 @@ static int version(const struct command *command, const struct app_options *opti
     buf_init(&buf, 1 << 16);
     buf_printf(&buf, "troupe %s\nschema %d\n", TROUPE_VERSION, migrate_latest());
     store_print_versions(&buf);
-    doctor_print_versions(&buf);
+    base_print_versions(&buf);
+    loop_print_versions(&buf);
+    net_print_versions(&buf);
     fwrite(buf.at, 1, buf.len, stdout);
     buf_release(&buf);
     return 0;

@@ -54,6 +54,7 @@ void account_changed(int64_t user_id);
 /* Answers a sign-in: writes the session and the refresh token, then 200/201 {user, access_token,
  * expires_in} with the cookie. For login, register, set-up. */
 void account_reply_signed_in(struct request *request, int64_t user_id, int status);
+extern const struct shape account_signed_in_shape; /* its schema */
 /* Opens signing keys, makes the first one. After store_open. */
 MUST_USE enum err account_start(void);
 

@@ -79,7 +79,7 @@ static const struct field signed_in_rows[] = {
     {"access_token", FIELD_TEXT, .is_required = true, .help = "For the Authorization header."},
     {"expires_in", FIELD_INT, .is_required = true, .help = "Seconds until it must be renewed by POST /auth/refresh."},
     {0}};
-static const struct shape signed_in_shape = {"SignedIn", signed_in_rows, "A session has begun or was renewed."};
+const struct shape account_signed_in_shape = {"SignedIn", signed_in_rows, "A session has begun or was renewed."};
 /* clang-format on */
 
 void user_write(struct json *json, const struct user *user) {
@@ -549,11 +549,11 @@ static void jwks(struct request *request) {
 /* clang-format off */
 const struct route account_routes[] = {
     {METHOD_POST, "/api/v1/auth/register", register_account, WHO_ANYONE, .body = register_fields, .body_size = sizeof(struct register_body), .is_costly = true,
-     .tag = "auth", .operation = "register", .summary = "Makes an account and signs in.", .status = 201, .answer = &signed_in_shape},
+     .tag = "auth", .operation = "register", .summary = "Makes an account and signs in.", .status = 201, .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/login", log_in, WHO_ANYONE, .body = login_fields, .body_size = sizeof(struct login_body), .is_costly = true,
-     .tag = "auth", .operation = "login", .summary = "Signs in; the refresh token comes in a cookie.", .answer = &signed_in_shape},
+     .tag = "auth", .operation = "login", .summary = "Signs in; the refresh token comes in a cookie.", .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/refresh", refresh, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .operation = "refresh",
-     .summary = "Renews the session by its cookie; the cookie is replaced.", .answer = &signed_in_shape},
+     .summary = "Renews the session by its cookie; the cookie is replaced.", .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/logout", log_out, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .operation = "logout",
      .summary = "Ends the session.", .status = 204},
     {METHOD_POST, "/api/v1/auth/verify-age", verify_age, WHO_MEMBER, .scope = SCOPE_WRITE, .body = age_fields, .body_size = sizeof(struct age_body),

@@ -92,3 +92,45 @@ static void set_up(struct request *request) {
         .email = body->email, .display_name = body->display_name, .role = ROLE_OWNER};
     account_hash_password(request, body->password, on_hashed, setup);
 }
+
+/* --- models on this box
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void on_discovered(void *ctx, const struct discovery *found) {
+    struct request *request = ctx;
+    struct json *json = reply_json(request);
+    json_object_begin(json);
+    json_key(json, STR("items"));
+    discover_write(json, found);
+    JSON_NULL_AT(json, "next_cursor");
+    json_object_end(json);
+    reply_send(request, 200);
+}
+
+static void discover(struct request *request) {
+    discover_start(on_discovered, request);
+}
+
+/* clang-format off */
+static const struct field found_rows[] = {
+    {"kind", FIELD_TEXT, .is_required = true, .help = "Which server it is: ollama, llamacpp, lmstudio, koboldcpp, vllm, openai."},
+    {"label", FIELD_TEXT, .is_required = true, .help = "Its name for people."},
+    {"provider", FIELD_TEXT, .is_required = true, .help = "The provider to add it with."},
+    {"base_url", FIELD_TEXT, .is_required = true, .help = "Where it is."},
+    {"version", FIELD_TEXT, .may_be_null = true, .is_required = true, .help = "Its version, if it says."},
+    {"models", FIELD_TEXTS, .is_list = true, .is_required = true, .help = "The models it has."},
+    {"context_tokens", FIELD_INT, .may_be_null = true, .is_required = true, .help = "The context it is set to, if it says."},
+    {"needs_key", FIELD_BOOL, .is_required = true, .help = "It wants to know who asks."},
+    {"is_loading", FIELD_BOOL, .is_required = true, .help = "It is still loading its model."},
+    {0}};
+static const struct shape found_shape = {"DiscoveredServer", found_rows, "A model server near by."};
+
+const struct route setup_routes[] = {
+    {METHOD_GET, "/api/v1/setup", state, WHO_ANYONE, .tag = "setup", .operation = "getSetup", .summary = "Whether this house is set up.", .answer = &state_shape},
+    {METHOD_POST, "/api/v1/setup", set_up, WHO_ANYONE, .body = setup_fields, .body_size = sizeof(struct setup_body), .is_costly = true, .tag = "setup", .operation = "setUp",
+     .summary = "Makes the owner and the starter cast, once.", .status = 201, .answer = &account_signed_in_shape},
+    {METHOD_POST, "/api/v1/setup/discover", discover, WHO_ADMIN, SCOPE_ADMIN, .tag = "setup", .operation = "discoverModels",
+     .summary = "Looks for model servers near by: Ollama, llama.cpp, LM Studio, KoboldCpp, vLLM.", .answer = &found_shape, .answer_is_list = true},
+    {0}};
+/* clang-format on */

@@ -1,0 +1,10 @@
+/* The library of loop/. */
+#include "loop/version.h"
+
+#include <uv.h>
+
+#include "base/banned.h"
+
+void loop_print_versions(struct buf *out) {
+    buf_printf(out, "libuv %s\n", uv_version_string());
+}
