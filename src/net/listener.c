@@ -266,6 +266,8 @@ void listener_forget(struct address_slot *slot) {
     if (slot != NULL && --slot->count == 0) {
         map_remove(&listener.slots, str_of(slot->address, slot->len));
         free(slot);
+        if (listener.slots.count == 0 && listener.count == 0)
+            map_release(&listener.slots); /* the last one after a stop */
     }
     if (listener.is_paused)
         loop_later(try_again, NULL);
