@@ -104,9 +104,7 @@ static char *joined(const char *a, const char *b, const char *c) {
     return text;
 }
 
-/* --- collecting
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- collecting ------------------------------------------------------------------------------- */
 
 static struct bytes read_file(const char *path) {
     FILE *in = fopen(path, "rb");
@@ -164,9 +162,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const struct file *)a)->name, ((const struct file *)b)->name);
 }
 
-/* --- judging one file
- * ------------------------------------------------------------------------------------------------
- */
+/* --- judging one file ------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *suffix) {
     size_t len = strlen(text), suffix_len = strlen(suffix);
@@ -242,9 +238,7 @@ static unsigned __int128 fnv1a(struct bytes raw) {
     return hash;
 }
 
-/* --- writing
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static FILE *open_output(const char *folder, const char *name, char **path) {
     *path = joined(folder, "/", name);

@@ -94,9 +94,7 @@ static void hurried(uv_idle_t *handle) {
     (void)handle;
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void loop_init(void) {
     BUG_IF(loop.is_ready);
@@ -153,9 +151,7 @@ enum loop_phase loop_phase(void) {
     return loop.phase;
 }
 
-/* --- hooks and later
- * -----------------------------------------------------------------------------------------------
- */
+/* --- hooks and later -------------------------------------------------------------------------- */
 
 static void add_hook(struct hooks *hooks, loop_fn fn, void *ctx) {
     for (int i = 0; i < hooks->count; i++)
@@ -211,8 +207,7 @@ void loop_let_go(void) {
     loop.holds--;
 }
 
-/* --- timers: a binary heap, the earliest at 0
- * ------------------------------------------------------------------- */
+/* --- timers: a binary heap, the earliest at 0 ------------------------------------------------- */
 
 static void heap_put(uint32_t slot, struct timer *timer) {
     loop.heap[slot] = timer;
@@ -313,9 +308,7 @@ static void set_alarm(void) {
     uv_timer_start(&loop.alarm, alarm_rang, sleep_ms(due_us), 0);
 }
 
-/* --- a turn
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- a turn ----------------------------------------------------------------------------------- */
 
 static void finish_drain_if_done(void) {
     if (loop.phase == LOOP_DRAINING && (loop.holds == 0 || clock_mono_us() >= loop.drain_ends_us))
@@ -335,9 +328,7 @@ static void turn_end(uv_prepare_t *handle) {
     finish_drain_if_done();
 }
 
-/* --- the stop
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- the stop --------------------------------------------------------------------------------- */
 
 void loop_stop(int64_t grace_ms) {
     atomic_store(&loop.grace_ms, grace_ms < 0 ? 0 : grace_ms);

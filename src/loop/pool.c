@@ -59,9 +59,7 @@ static struct {
 
 static void *run_thread(void *ctx);
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void pool_init(int threads) {
     BUG_IF(pool.is_open);
@@ -121,9 +119,7 @@ static void start_thread(void) {
         log_error("pool", "thread could not be started", LF_Z("reason", strerror(result)));
 }
 
-/* --- asking
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static struct pool_job *make_job(struct pool_kind *kind, pool_work_fn work, pool_done_fn done,
                                  void *ctx) {
@@ -175,9 +171,7 @@ void pool_cancel(struct pool_job *job) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-/* --- working
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- working ---------------------------------------------------------------------------------- */
 
 static bool may_run(const struct pool_kind *kind) {
     return kind->running_limit <= 0 || kind->running < kind->running_limit;

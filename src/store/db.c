@@ -72,9 +72,7 @@ const struct db_sql *db_sql_at(size_t index) {
     return index < db_sql_count() ? __start_troupe_sql[index] : NULL;
 }
 
-/* --- errors
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 enum err db_err(int result) {
     switch (result & 0xff) {
@@ -134,9 +132,7 @@ static void configure_library(void) {
     sqlite3_config(SQLITE_CONFIG_LOG, take_note, NULL);
 }
 
-/* --- connections
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 static const char writer_pragmas[] = "PRAGMA journal_mode = WAL;"
                                      "PRAGMA synchronous = FULL;"
@@ -249,9 +245,7 @@ int64_t db_statements_run(const struct db *db) {
     return db->statements_run;
 }
 
-/* --- statements
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- statements ------------------------------------------------------------------------------- */
 
 static void name_parameters(struct stmt *stmt) {
     stmt->name_count = sqlite3_bind_parameter_count(stmt->sqlite);
@@ -412,9 +406,7 @@ int64_t stmt_int(struct stmt *stmt, int64_t fallback) {
     return stmt_done(stmt) == E_OK ? value : fallback;
 }
 
-/* --- columns
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- columns ---------------------------------------------------------------------------------- */
 
 int64_t column_int(struct stmt *stmt, int column) {
     return sqlite3_column_int64(stmt->sqlite, column);

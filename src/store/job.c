@@ -106,9 +106,7 @@ static struct {
 
 static void look(void);
 
-/* --- kinds
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- kinds ------------------------------------------------------------------------------------ */
 
 static int64_t lease_ms(const struct job_kind *kind) {
     return kind->lease_ms > 0 ? kind->lease_ms : LEASE_USUAL_MS;
@@ -131,8 +129,7 @@ static struct kind *find_kind(struct str name) {
     return NULL;
 }
 
-/* --- the writer's part of a look
- * ------------------------------------------------------------------------------------ */
+/* --- the writer's part of a look -------------------------------------------------------------- */
 
 static void sooner(int64_t *next_ms, int64_t at_ms) {
     if (*next_ms == 0 || at_ms < *next_ms)
@@ -276,9 +273,7 @@ static enum err look_at_table(struct tx *tx, void *ctx) {
     return err;
 }
 
-/* --- the loop's part
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the loop's part -------------------------------------------------------------------------- */
 
 static void timer_fired(void *ctx) {
     (void)ctx;
@@ -358,9 +353,7 @@ static void look(void) {
     store_write(look_at_table, looked, look_new);
 }
 
-/* --- start and drain
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- start and drain -------------------------------------------------------------------------- */
 
 static enum err ensure_standing(struct tx *tx, void *ctx) {
     (void)ctx;
@@ -412,9 +405,7 @@ void job_drain(void) {
     CONTAINER_OF(node, struct run, node)->job.is_cancelled = true;
 }
 
-/* --- adding
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- adding ----------------------------------------------------------------------------------- */
 
 static void answer_bell(void *ctx) {
     (void)ctx;
@@ -459,9 +450,7 @@ enum err job_add(struct tx *tx, const char *kind, int64_t user_id, struct str pa
     return E_OK;
 }
 
-/* --- progress
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- progress --------------------------------------------------------------------------------- */
 
 struct progress {
     int64_t id, done, total, until_ms;
@@ -506,9 +495,7 @@ void job_progress(struct job *job, int64_t done, int64_t total) {
     store_write(store_progress, progress_stored, progress);
 }
 
-/* --- the end of a job
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the end of a job ------------------------------------------------------------------------- */
 
 /* Up to an eighth more, so that what failed together does not come again together. */
 static int64_t jitter_ms(int64_t delay_ms) {
@@ -608,9 +595,7 @@ void job_finish(struct job *job, enum err err, const char *reason) {
     store_write(store_end, end_stored, run);
 }
 
-/* --- cancelling
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- cancelling ------------------------------------------------------------------------------- */
 
 struct cancel {
     int64_t id;

@@ -25,9 +25,7 @@
 
 #define FIRST_VERSION 1
 
-/* --- the texts
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the texts -------------------------------------------------------------------------------- */
 
 static struct str embedded_step(int number) {
     char name[32];
@@ -55,9 +53,7 @@ static int version_of(struct str script) {
     return atoi(script.at + last + mark.len);
 }
 
-/* --- the file
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* The number that `sql` answers with, or -1 when it could not be asked. */
 static int64_t ask(struct db *db, const char *sql) {

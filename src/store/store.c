@@ -54,9 +54,7 @@ static enum err refuse(const char *what, const char *path) {
     return E_STORAGE;
 }
 
-/* --- the folder
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- the folder ------------------------------------------------------------------------------- */
 
 static enum err name_paths(const char *directory) {
     int len = snprintf(store.directory, sizeof(store.directory), "%s", directory);
@@ -148,9 +146,7 @@ bool store_is_owner(void) {
     return store.is_owner;
 }
 
-/* --- readers
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 struct db *store_reader(void) {
     BUG_IF(!store.is_open || (loop_uv() != NULL && !loop_is_thread()));

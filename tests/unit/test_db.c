@@ -60,9 +60,7 @@ static enum err add_thing(int64_t id, struct str name, int64_t size, struct str 
     return stmt_run(s);
 }
 
-/* --- values
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static const struct {
     struct str value;
@@ -152,9 +150,7 @@ static void one_value_has_a_fallback(void **state) {
     assert_int_equal(stmt_int(DB_SQL(reader, "SELECT NULL"), -1), -1);
 }
 
-/* --- errors
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static enum err duplicate_name(void) {
     return add_thing(2, STR("one"), 1, STR_NONE);
@@ -219,9 +215,7 @@ static void statements_are_counted_once_each(void **state) {
     assert_int_equal(db_statements_run(writer) - before, 4);
 }
 
-/* --- the connection
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- the connection --------------------------------------------------------------------------- */
 
 static void assert_pragma(struct stmt *s, int64_t expected) {
     assert_int_equal(stmt_int(s, -1), expected);
@@ -270,8 +264,7 @@ static void every_statement_is_listed(void **state) {
     assert_null(db_sql_at(db_sql_count()));
 }
 
-/* --- our own mistakes stop the process
- * -------------------------------------------------------------------------------------- */
+/* --- our own mistakes stop the process -------------------------------------------------------- */
 
 static void use_again_while_on_a_row(void) {
     for (int i = 0; i < 2; i++)

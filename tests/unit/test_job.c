@@ -156,9 +156,7 @@ static int64_t attempts_of(int64_t id) {
     return number_of(id, DB_SQL(store_reader(), "SELECT attempts FROM job WHERE id = :id"));
 }
 
-/* --- running
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void a_job_runs_once_after_its_commit(void **state) {
     (void)state;
@@ -256,9 +254,7 @@ static void jobs_come_in_the_order_of_their_moments(void **state) {
     job_drain();
 }
 
-/* --- failing
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* --- failing ---------------------------------------------------------------------------------- */
 
 static void a_retryable_failure_comes_again_later_and_at_last_is_dead(void **state) {
     (void)state;
@@ -302,8 +298,7 @@ static void other_failures_are_dead_at_once(void **state) {
     job_drain();
 }
 
-/* --- crashes, drains, cancelling
- * ------------------------------------------------------------------------------------------- */
+/* --- crashes, drains, cancelling -------------------------------------------------------------- */
 
 /* As after kill -9: the row says "running", and nobody runs it. */
 static enum err leave_running(struct tx *tx, void *ctx) {
@@ -442,9 +437,7 @@ static void queued_and_running_jobs_can_be_cancelled(void **state) {
     job_drain();
 }
 
-/* --- standing jobs, old rows
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- standing jobs, old rows ------------------------------------------------------------------ */
 
 static void a_standing_job_comes_again_whatever_happens(void **state) {
     (void)state;

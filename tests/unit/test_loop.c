@@ -51,9 +51,7 @@ static void stop_now(void *ctx) {
     loop_stop(0);
 }
 
-/* --- later
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- later ------------------------------------------------------------------------------------ */
 
 static void second_round(void *ctx) {
     (void)ctx;
@@ -95,9 +93,7 @@ static void later_for_ever_does_not_starve_timers(void **state) {
     assert_true(spins > 10); /* and the loop did not sleep between */
 }
 
-/* --- timers
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- timers ----------------------------------------------------------------------------------- */
 
 static void timers_fire_in_the_order_of_their_moments(void **state) {
     (void)state;
@@ -199,9 +195,7 @@ static void a_moved_clock_is_noticed_while_the_loop_sleeps(void **state) {
     scratch_remove();
 }
 
-/* --- the end of a turn
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the end of a turn ------------------------------------------------------------------------ */
 
 static int queued, flushed_at_once;
 
@@ -244,9 +238,7 @@ static void everything_of_a_turn_is_flushed_together(void **state) {
     mailbox_release();
 }
 
-/* --- the stop
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the stop --------------------------------------------------------------------------------- */
 
 static struct timer worker;
 

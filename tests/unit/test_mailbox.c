@@ -26,8 +26,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* --- many threads, one order
- * ------------------------------------------------------------------------------------------ */
+/* --- many threads, one order ------------------------------------------------------------------ */
 
 #define THREADS 4
 #define LETTERS 5000
@@ -73,9 +72,7 @@ static void mail_of_many_threads_comes_once_and_in_order(void **state) {
     assert_int_equal(arrived, THREADS * LETTERS);
 }
 
-/* --- reuse
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- reuse ------------------------------------------------------------------------------------ */
 
 static struct mail reused;
 static int rounds;

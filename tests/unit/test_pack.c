@@ -32,8 +32,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* --- the table of this build
- * --------------------------------------------------------------------------------------------- */
+/* --- the table of this build ------------------------------------------------------------------ */
 
 static void the_table_is_sorted_and_finds_every_row(void **state) {
     (void)state;
@@ -65,9 +64,7 @@ static void the_schema_is_the_file_with_a_nul_behind_it(void **state) {
     assert_null(schema->gzip.at);
 }
 
-/* --- the program
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the program ------------------------------------------------------------------------------ */
 
 static void write_file(const char *name, const char *text) {
     FILE *file = fopen(scratch_path(name), "w");
