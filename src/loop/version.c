@@ -1,4 +1,4 @@
-/* The library of loop/. */
+/* Which version of the library of loop/ this program found at run time, for `troupe version`. */
 #include "loop/version.h"
 
 #include <uv.h>
