@@ -67,6 +67,7 @@ struct fetch {
     int64_t retry_after_ms;
     struct timer deadline; /* first byte, then gaps */
     bool is_in_multi;
+    bool is_sent;  /* connected, the request is on its way */
     bool has_head; /* the final answer's headers are there */
     bool has_bytes;
     enum err stopped; /* why we ended it ourselves; E_OK: we did not */
@@ -126,6 +127,7 @@ static void on_deadline(void *ctx) {
 static int on_request(void *ctx, char *peer, char *local, int peer_port, int local_port) {
     struct fetch *fetch = ctx;
     (void)peer, (void)local, (void)peer_port, (void)local_port;
+    fetch->is_sent = true;
     timer_start(&fetch->deadline, fetch->first_byte_ms, on_deadline, fetch);
     return CURL_PREREQFUNC_OK;
 }
@@ -451,11 +453,11 @@ static void say_connect_failure(struct fetch *fetch) {
         say(fetch, "no connection could be made");
 }
 
-static enum err judge_timeout(struct fetch *fetch) {
-    curl_off_t connected_us = 0;
-    engine.curl->easy_getinfo(fetch->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-    say(fetch, connected_us ? "it took too long" : "no connection came about in time");
-    return E_TIMEOUT;
+/* libcurl's word for an answer of HTTP/0.9, which is any answer that does not begin like HTTP, is
+ * the same as for an address. */
+static enum err judge_protocol(struct fetch *fetch) {
+    say(fetch, fetch->is_sent ? "the answer is not HTTP" : "this is no http or https address");
+    return fetch->is_sent ? E_UPSTREAM : E_INPUT;
 }
 
 /* Turns libcurl's code into ours; fetch->reason becomes a sentence for a person. libcurl's own
@@ -465,11 +467,11 @@ static enum err judge(struct fetch *fetch, CURLcode code) {
     case CURLE_OK:
         return E_OK;
     case CURLE_OPERATION_TIMEDOUT:
-        return judge_timeout(fetch);
+        say(fetch, fetch->is_sent ? "it took too long" : "no connection came about in time");
+        return E_TIMEOUT;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-        say(fetch, "this is no http or https address");
-        return E_INPUT;
+        return judge_protocol(fetch);
     case CURLE_COULDNT_RESOLVE_HOST:
         say(fetch, "there is no host of this name");
         break;

@@ -245,9 +245,24 @@ static bool is_blank(struct str s) {
     return str_trim(s).len == 0;
 }
 
+static int64_t patience_ms(const struct chat_call *call) {
+    const struct chat_endpoint *endpoint = &call->request->endpoint;
+    if (!call->has_progress)
+        return endpoint->first_token_ms > 0 ? endpoint->first_token_ms
+                                            : model_settings.first_token_ms;
+    return endpoint->stall_ms > 0 ? endpoint->stall_ms : model_settings.stall_ms;
+}
+
+static void on_watch(void *ctx);
+
+/* The first piece ends the long wait; from here the gaps are watched. */
 static void note_progress(struct chat_call *call) {
-    call->has_progress = true;
     call->last_progress_us = clock_mono_us();
+    if (call->has_progress)
+        return;
+    call->has_progress = true;
+    if (!call->is_finished)
+        timer_start(&call->watch, patience_ms(call), on_watch, call);
 }
 
 static void pass_text(void *ctx, struct str text) {
@@ -318,14 +333,6 @@ void exchange_usage(struct chat_call *call, int64_t prompt_tokens, int64_t reply
 }
 
 /* --- deadlines -------------------------------------------------------------------------------- */
-
-static int64_t patience_ms(const struct chat_call *call) {
-    const struct chat_endpoint *endpoint = &call->request->endpoint;
-    if (!call->has_progress)
-        return endpoint->first_token_ms > 0 ? endpoint->first_token_ms
-                                            : model_settings.first_token_ms;
-    return endpoint->stall_ms > 0 ? endpoint->stall_ms : model_settings.stall_ms;
-}
 
 /* Milliseconds until the call has been silent for too long. */
 static int64_t patience_left_ms(const struct chat_call *call) {
