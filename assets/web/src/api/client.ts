@@ -5,7 +5,8 @@
 // whole family, so a lock across all tabs lets one of them refresh at a time.
 // A POST carries an Idempotency-Key; so when the network breaks under it, it may be sent again without doing it twice.
 
-import type { Problem, SignedIn } from './types';
+import type { Problem } from './common';
+import type { SignedIn } from './types';
 
 export class ApiError extends Error {
   readonly status: number;
@@ -44,6 +45,8 @@ export interface CallOptions {
   query?: Record<string, string | number | boolean | null | undefined>;
   body?: unknown;
   form?: FormData;
+  /** A file as the whole body. */
+  file?: Blob;
   headers?: Record<string, string>;
   signal?: AbortSignal;
   anonymous?: boolean;
@@ -195,6 +198,9 @@ export class Client {
     const init: RequestInit = { method, headers, credentials: 'same-origin' };
     if (options.form) {
       init.body = options.form;
+    } else if (options.file) {
+      headers['Content-Type'] = options.file.type || 'application/octet-stream';
+      init.body = options.file;
     } else if (options.body !== undefined) {
       headers['Content-Type'] = 'application/json';
       init.body = JSON.stringify(options.body);

@@ -1,7 +1,8 @@
 // Everything the server may say about a conversation, as one union. An event that is added here breaks the build in
 // state/room.svelte.ts until it is handled there.
 
-import type { Author, Id, Message, Usage } from './types';
+import type { Id } from './common';
+import type { Message, MessageAuthor, Usage } from './types';
 
 export interface Speech {
   message_id: Id;
@@ -19,7 +20,7 @@ export type LiveEvent =
         message_id: Id;
         parent_id?: Id | null;
         swipe: { index: number; count: number };
-        author: Author;
+        author: MessageAuthor;
         turn_id: Id;
         /** The text that is there already stays and grows. */
         continues?: boolean;

@@ -9,7 +9,7 @@ import { backoffMs } from '../lib/backoff';
 import { SseReader } from '../lib/sse';
 import type { Client } from './client';
 import type { Frame, LiveEvent } from './events';
-import type { Id } from './types';
+import type { Id } from './common';
 
 export type LiveStatus = 'off' | 'connecting' | 'open' | 'waiting';
 

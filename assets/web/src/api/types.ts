@@ -1,21 +1,5 @@
 // The objects of the API. Written by scripts/types.mjs from openapi.json: change the server, then run `npm run types`.
 
-export type Id = string;
-
-export interface Page<Item> {
-  items: Item[];
-  next_cursor: string | null;
-}
-
-export interface Problem {
-  type: string;
-  title: string;
-  status: number;
-  detail?: string;
-  request_id?: string;
-  errors?: { field: string; message: string }[];
-}
-
 export interface SetupState {
   needed: boolean;
   registration: 'closed' | 'invite' | 'open';
@@ -23,7 +7,7 @@ export interface SetupState {
 }
 
 export interface User {
-  id: Id;
+  id: string;
   email?: string;
   display_name: string;
   role: 'owner' | 'admin' | 'moderator' | 'creator' | 'member';
@@ -37,17 +21,19 @@ export interface SignedIn {
 }
 
 export interface Session {
-  id: Id;
+  id: string;
   device: string;
-  address?: string;
+  address: string;
+  is_current: boolean;
   created_at: string;
   last_used_at: string;
-  current: boolean;
+  expires_at: string;
 }
 
 export interface ApiKey {
-  id: Id;
+  id: string;
   name: string;
+  hint: string;
   scopes: string[];
   key?: string;
   created_at: string;
@@ -56,11 +42,18 @@ export interface ApiKey {
 }
 
 export interface Preferences {
-  theme?: 'system' | 'dark' | 'light';
+  theme?: 'system' | 'light' | 'dark';
+  language?: string;
+  content_tier?: string;
+  font_percent?: number;
+  memory_panel?: boolean;
+  typing_indicator?: boolean;
+  notifications?: boolean;
+  enter_sends?: boolean;
 }
 
 export interface Persona {
-  id: Id;
+  id: string;
   name: string;
   description: string;
   avatar_url: string | null;
@@ -68,8 +61,8 @@ export interface Persona {
 }
 
 export interface Character {
-  id: Id;
-  owner_id: Id;
+  id: string;
+  owner_id: string;
   name: string;
   nickname: string;
   description: string;
@@ -122,10 +115,10 @@ export interface ConversationSettings {
 }
 
 export interface Conversation {
-  id: Id;
+  id: string;
   title: string;
-  characters: { id: Id; name: string; avatar_url: string | null }[];
-  persona_id: Id | null;
+  characters: { id: string; name: string; avatar_url: string | null }[];
+  persona_id: string | null;
   settings: ConversationSettings;
   pinned: boolean;
   archived: boolean;
@@ -136,20 +129,20 @@ export interface Conversation {
   updated_at: string;
 }
 
-export interface Author {
+export interface MessageAuthor {
   kind: 'user' | 'character' | 'system';
-  id: Id | null;
+  id: string | null;
   name: string;
 }
 
 export type MessageState = 'streaming' | 'complete' | 'stopped' | 'interrupted' | 'failed';
 
 export interface Message {
-  id: Id;
-  conversation_id: Id;
-  parent_id: Id | null;
+  id: string;
+  conversation_id: string;
+  parent_id: string | null;
   role: 'user' | 'assistant' | 'system';
-  author: Author;
+  author: MessageAuthor;
   content: string;
   swipe: { index: number; count: number };
   state: MessageState;
@@ -186,22 +179,22 @@ export interface Prompt {
   history_cut: boolean;
 }
 
-export interface Probe {
-  kind: 'ollama' | 'llamacpp' | 'lmstudio' | 'koboldcpp' | 'vllm';
-  name: string;
+export interface DiscoveredServer {
+  kind: string;
+  label: string;
+  provider: string;
   base_url: string;
-  found: boolean;
-  latency_ms: number | null;
+  version: string | null;
   models: string[];
-  error?: string;
+  context_tokens: number | null;
+  needs_key: boolean;
+  is_loading: boolean;
 }
 
-export type Provider = 'openai' | 'ollama' | 'anthropic' | 'understudy';
-
 export interface Model {
-  id: Id;
+  id: string;
   name: string;
-  provider: Provider;
+  provider: 'openai' | 'ollama' | 'anthropic' | 'understudy';
   base_url: string;
   model: string;
   has_key: boolean;
@@ -220,15 +213,16 @@ export interface ModelTest {
 
 export interface Route {
   name: string;
-  model_ids: Id[];
+  model_ids: string[];
 }
 
 export interface Invite {
-  id: Id;
+  id: string;
   code: string;
   role: string;
-  uses: number;
-  max_uses: number;
-  expires_at: string | null;
+  note: string;
+  uses_left: number;
+  created_by: string;
   created_at: string;
+  expires_at: string | null;
 }

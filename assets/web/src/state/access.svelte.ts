@@ -1,7 +1,8 @@
 // The ways into this account: sessions on devices, API keys for programs; and for staff, invitations for others.
 
 import { client } from '../api/client';
-import type { ApiKey, Id, Invite, Page, Session } from '../api/types';
+import type { Id, Page } from '../api/common';
+import type { ApiKey, Invite, Session } from '../api/types';
 
 class Access {
   sessions = $state.raw<Session[]>([]);
@@ -37,10 +38,15 @@ class Access {
     this.invites = (await client.get<Page<Invite>>('/admin/invites', { limit: 100 })).items;
   }
 
-  async createInvite(): Promise<Invite> {
-    const made = await client.post<Invite>('/admin/invites', {});
+  async createInvite(note: string): Promise<Invite> {
+    const made = await client.post<Invite>('/admin/invites', { note });
     await this.loadInvites();
     return made;
+  }
+
+  async revokeInvite(id: Id): Promise<void> {
+    await client.delete(`/admin/invites/${id}`);
+    this.invites = this.invites.filter((row) => row.id !== id);
   }
 }
 

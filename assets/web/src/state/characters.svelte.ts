@@ -1,7 +1,8 @@
 // The cast: the list on the stage as it is searched and filtered, and single characters as they are opened and edited.
 
 import { client } from '../api/client';
-import type { Character, Id, ImportReport, Page, TagCount } from '../api/types';
+import type { Id, Page } from '../api/common';
+import type { Character, ImportReport, TagCount } from '../api/types';
 
 export type CharacterDraft = Partial<Character>;
 export type ExportFormat = 'v3_png' | 'v2_png' | 'v3_json';
@@ -95,9 +96,7 @@ class Characters {
   }
 
   async setAvatar(id: Id, picture: File): Promise<void> {
-    const form = new FormData();
-    form.append('file', picture);
-    await client.call('PUT', `/characters/${id}/avatar`, { form });
+    await client.call('PUT', `/characters/${id}/avatar`, { file: picture });
   }
 
   duplicate(id: Id): Promise<Character> {

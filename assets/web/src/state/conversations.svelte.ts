@@ -1,7 +1,8 @@
 // The list of one's conversations: newest first, pinned ones on top. A room tells it what was said last.
 
 import { client } from '../api/client';
-import type { Conversation, Id, Message, Page } from '../api/types';
+import type { Id, Page } from '../api/common';
+import type { Conversation, Message } from '../api/types';
 import { plainText } from '../lib/markdown';
 
 const PAGE_SIZE = 40;

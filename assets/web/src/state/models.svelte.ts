@@ -1,11 +1,12 @@
 // The models that speak for the characters: what runs on this box, what is registered, in which order it is asked.
 
 import { client } from '../api/client';
-import type { Id, Model, ModelTest, Page, Probe, Provider, Route } from '../api/types';
+import type { Id, Page } from '../api/common';
+import type { DiscoveredServer, Model, ModelTest, Route } from '../api/types';
 
 export type ModelDraft = {
   name: string;
-  provider: Provider;
+  provider: Model['provider'];
   base_url: string;
   model: string;
   api_key?: string;
@@ -16,7 +17,8 @@ const DEFAULT_ROUTE = 'default';
 
 class Models {
   list = $state.raw<Model[]>([]);
-  probes = $state.raw<Probe[]>([]);
+  /** What answered on this machine; null before anybody looked. */
+  found = $state.raw<DiscoveredServer[] | null>(null);
   discovering = $state(false);
 
   async load(): Promise<void> {
@@ -26,7 +28,7 @@ class Models {
   async discover(): Promise<void> {
     this.discovering = true;
     try {
-      this.probes = (await client.post<{ items: Probe[] }>('/setup/discover')).items;
+      this.found = (await client.post<{ items: DiscoveredServer[] }>('/setup/discover')).items;
     } finally {
       this.discovering = false;
     }
@@ -64,8 +66,3 @@ class Models {
 }
 
 export const models = new Models();
-
-/** Which adapter talks to what was found. */
-export function providerOf(probe: Probe): Provider {
-  return probe.kind === 'ollama' ? 'ollama' : 'openai';
-}

@@ -1,7 +1,8 @@
 // "Who I am" cards of this person.
 
 import { client } from '../api/client';
-import type { Id, Page, Persona } from '../api/types';
+import type { Id, Page } from '../api/common';
+import type { Persona } from '../api/types';
 
 export type PersonaDraft = { name: string; description: string; is_default?: boolean };
 

@@ -8,7 +8,8 @@ import { SvelteMap } from 'svelte/reactivity';
 import { ApiError, client as theClient, reasonOf, type Client } from '../api/client';
 import type { LiveEvent, Speech } from '../api/events';
 import { Live, type Listener, type LiveStatus } from '../api/live';
-import type { Author, Conversation, Id, Message, Page, Prompt } from '../api/types';
+import type { Id, Page } from '../api/common';
+import type { Conversation, Message, MessageAuthor, Prompt } from '../api/types';
 import { revealEnd } from '../lib/reveal';
 import { conversations } from './conversations.svelte';
 import { prefersStill } from './settings.svelte';
@@ -224,7 +225,7 @@ export class Room implements Listener {
     }
     if (!known) {
       const speaker = this.conversation?.characters[0];
-      const author: Author = { kind: 'character', id: speaker?.id ?? null, name: speaker?.name ?? '' };
+      const author: MessageAuthor = { kind: 'character', id: speaker?.id ?? null, name: speaker?.name ?? '' };
       this.#upsert(emptyReply(this.id, speech.message_id, author));
     }
     this.#streams.set(speech.message_id, { text: speech.content, shown: speech.content.length, final: null });
@@ -421,7 +422,7 @@ function isCopy(message: Message, pending: Pending): boolean {
   return message.role === 'user' && message.content.trim() === pending.text.trim();
 }
 
-function emptyReply(conversation: Id, id: Id, author: Author): Message {
+function emptyReply(conversation: Id, id: Id, author: MessageAuthor): Message {
   const now = new Date().toISOString();
   return {
     id,

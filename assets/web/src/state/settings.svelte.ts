@@ -10,6 +10,9 @@ const GROUND: Record<'dark' | 'light', string> = { dark: '#14111d', light: '#f8f
 
 class Settings {
   theme = $state<Theme>(readTheme());
+  /** Size of all text, in percent of what the browser is set to. */
+  fontPercent = $state(100);
+  entersSend = $state(true);
   #light = matchMedia('(prefers-color-scheme: light)');
 
   start(): void {
@@ -18,26 +21,27 @@ class Settings {
   }
 
   async load(): Promise<void> {
-    const preferences = await client.get<Preferences>('/users/me/preferences');
-    if (preferences.theme && preferences.theme !== this.theme) {
-      this.#take(preferences.theme);
-    }
+    this.#take(await client.get<Preferences>('/users/me/preferences'));
   }
 
-  async setTheme(theme: Theme): Promise<void> {
-    this.#take(theme);
-    await client.patch('/users/me/preferences', { theme });
+  /** Shown at once, and kept with the account. */
+  async change(change: Preferences): Promise<void> {
+    this.#take(change);
+    await client.patch('/users/me/preferences', change);
   }
 
-  #take(theme: Theme): void {
-    this.theme = theme;
-    localStorage.setItem(KEY, theme);
+  #take(preferences: Preferences): void {
+    this.theme = preferences.theme ?? this.theme;
+    this.fontPercent = preferences.font_percent ?? this.fontPercent;
+    this.entersSend = preferences.enter_sends ?? this.entersSend;
+    localStorage.setItem(KEY, this.theme);
     this.#paint();
   }
 
   #paint(): void {
     const shown = this.theme === 'system' ? (this.#light.matches ? 'light' : 'dark') : this.theme;
     document.documentElement.dataset['theme'] = shown;
+    document.documentElement.style.fontSize = this.fontPercent === 100 ? '' : `${this.fontPercent}%`;
     document.querySelector('meta[name="theme-color"]')?.setAttribute('content', GROUND[shown]);
   }
 }
