@@ -64,7 +64,7 @@ static const struct setting log_setting_rows[] = {
 
 const struct setting *const app_settings[] = {
     net_setting_rows,
-    limit_setting_rows,
+    limit_settings,
     account_setting_rows,
     model_setting_rows,
     understudy_setting_rows,

@@ -12,6 +12,11 @@
 #include "loop/loop.h"
 #include "store/store.h"
 
+METRIC_GAUGE(statements, "troupe_sql_statements",
+             "SQL statements run by the loop and the writer since the start.");
+METRIC_GAUGE(commits, "troupe_sql_commits", "Transactions that reached the disk since the start.");
+METRIC_GAUGE(writes, "troupe_sql_writes", "Changes that were carried by those transactions.");
+
 #define METRICS_LIMIT_BYTES ((size_t)4 << 20)
 
 static void healthz(struct request *request) {
@@ -44,6 +49,10 @@ static bool may_see_metrics(const struct request *request) {
 static void metrics(struct request *request) {
     if (!may_see_metrics(request))
         return reply_problem(request, 403, "Metrics are shown on this machine, and to admins.");
+    struct store_cost cost = store_cost();
+    metric_set(&statements, db_statements_run(store_reader()) + cost.statements);
+    metric_set(&commits, cost.commits);
+    metric_set(&writes, cost.writes);
     struct buf buf;
     buf_init(&buf, METRICS_LIMIT_BYTES);
     metric_print(&buf);

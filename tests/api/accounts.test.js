@@ -1,0 +1,233 @@
+// Accounts: set-up, registration, sign-in, sessions, lockout, roles, profile and personas (FIRST-2, ACCT-1, ACCT-2, ACCT-3, ACCT-7, ACCT-8, ACCT-10).
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { createPublicKey, verify } from "node:crypto";
+import { cookieOf, PASSWORD, run, serve, start } from "./harness.js";
+
+let t;
+before(async () => { t = await start(); });
+after(() => t.stop());
+
+const refresh = (server, cookie, headers = {}) =>
+  server.api("POST", "/auth/refresh", undefined, { token: null, headers: { cookie, "x-troupe-request": "1", ...headers } });
+
+test("set-up: only with the code of this start, only once", async () => {
+  const fresh = await serve();
+  assert.deepEqual((await fresh.api("GET", "/setup", undefined, { token: null })).json.needed, true);
+  const body = { email: "o@example.com", password: PASSWORD, display_name: "O" };
+  assert.equal((await fresh.api("POST", "/setup", { ...body, code: "wrong" }, { token: null })).status, 403);
+  assert.equal((await fresh.api("POST", "/auth/register", body, { token: null })).status, 403, "nobody before the owner");
+  const code = new URL(fresh.setupLink).searchParams.get("code");
+  const short = await fresh.api("POST", "/setup", { ...body, code, password: "short" }, { token: null });
+  assert.deepEqual([short.status, short.json.errors[0].field], [422, "password"]);
+  const made = await fresh.api("POST", "/setup", { ...body, code }, { token: null });
+  assert.equal(made.status, 201, made.text);
+  assert.equal(made.json.user.role, "owner");
+  assert.equal((await fresh.api("POST", "/setup", { ...body, code, email: "p@example.com" }, { token: null })).status, 409);
+  assert.equal((await fresh.api("GET", "/setup", undefined, { token: null })).json.needed, false);
+  const stage = await fresh.api("GET", "/characters?limit=100", undefined, { token: made.json.access_token });
+  assert.ok(stage.json.items.length >= 6, "the starter cast is on the stage");
+  assert.ok(stage.json.items.every((character) => character.content_tier === "all_ages" && character.avatar_url));
+  await fresh.stop();
+});
+
+test("before there is an owner it listens on this machine only", async () => {
+  const other = await run(["serve", "--data", `${t.dir}/elsewhere`, "--listen", "0.0.0.0:0"]);
+  assert.equal(other.code, 1);
+  assert.match(other.stderr, /no owner/);
+});
+
+test("registration: invite, its uses, closed, open", async () => {
+  const body = (name) => ({ email: `${name}@example.com`, password: PASSWORD, display_name: name });
+  const register = (server, more) => server.api("POST", "/auth/register", more, { token: null });
+  assert.equal((await register(t, body("a1"))).json.errors[0].field, "invite_code");
+  const invite = (await t.api("POST", "/admin/invites", { role: "creator", uses: 1 })).json;
+  const first = await register(t, { ...body("a2"), invite_code: invite.code });
+  assert.equal(first.status, 201, first.text);
+  assert.equal(first.json.user.role, "creator");
+  assert.equal((await register(t, { ...body("a3"), invite_code: invite.code })).status, 422, "used up");
+  const spare = (await t.api("POST", "/admin/invites", { uses: 1 })).json;
+  assert.equal((await register(t, { ...body("A2"), invite_code: spare.code })).status, 409, "one address, one account, whatever its case");
+  assert.equal((await register(t, { ...body("a4"), invite_code: spare.code })).status, 201, "the refused try cost no use");
+  const hundred = (await t.api("POST", "/admin/invites", { uses: 3 })).json;
+  const many = await Promise.all(Array.from({ length: 12 }, (_, i) => register(t, { ...body(`crowd${i}`), invite_code: hundred.code })));
+  assert.equal(many.filter((answer) => answer.status === 201).length, 3, "no more come in than the code allows");
+  const open = await start({ settings: { "accounts.registration": "open" } });
+  assert.equal((await register(open, body("b1"))).status, 201);
+  await open.stop();
+  const closed = await start({ settings: { "accounts.registration": "closed" } });
+  assert.equal((await register(closed, body("c1"))).status, 403);
+  await closed.stop();
+});
+
+test("a sign-in gives a token that our key signed; the wrong password and the unknown address sound the same", async () => {
+  const good = await t.api("POST", "/auth/login", { email: t.owner.email.toUpperCase(), password: PASSWORD }, { token: null });
+  assert.equal(good.status, 200);
+  assert.equal(good.json.expires_in, 900);
+  const [head, payload, signature] = good.json.access_token.split(".");
+  const header = JSON.parse(Buffer.from(head, "base64url"));
+  const jwks = (await t.api("GET", "/.well-known/jwks.json", undefined, { token: null })).json;
+  const key = createPublicKey({ key: jwks.keys.find((item) => item.kid === header.kid), format: "jwk" });
+  assert.ok(verify("sha256", Buffer.from(`${head}.${payload}`), { key, dsaEncoding: "ieee-p1363" }, Buffer.from(signature, "base64url")));
+  const cookie = good.headers.getSetCookie()[0];
+  assert.match(cookie, /HttpOnly/);
+  assert.match(cookie, /SameSite=Strict/);
+  const wrong = await t.api("POST", "/auth/login", { email: t.owner.email, password: "not the password" }, { token: null });
+  const unknown = await t.api("POST", "/auth/login", { email: "nobody@example.com", password: "not the password" }, { token: null });
+  assert.deepEqual([wrong.status, wrong.json.detail], [unknown.status, unknown.json.detail]);
+  assert.equal(wrong.status, 401);
+});
+
+test("forged tokens are refused", async () => {
+  const [head, payload, signature] = t.owner.token.split(".");
+  const enc = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const claims = JSON.parse(Buffer.from(payload, "base64url"));
+  const rows = {
+    none: `${enc({ alg: "none", typ: "at+jwt" })}.${payload}.`, unsigned: `${head}.${payload}.`,
+    "another person": `${head}.${enc({ ...claims, sub: "0000000000001" })}.${signature}`, longer: `${head}.${enc({ ...claims, exp: claims.exp + 9e5 })}.${signature}`,
+    zero: `${head}.${payload}.${Buffer.alloc(64).toString("base64url")}`, cut: t.owner.token.slice(0, -2), junk: "x".repeat(3000), key: "tk_AAAA",
+  };
+  for (const [why, token] of Object.entries(rows)) assert.equal((await t.api("GET", "/users/me", undefined, { token })).status, 401, why);
+});
+
+test("refresh rotates; a used token ends the family, save for two tabs at once", async () => {
+  const me = await t.login(t.owner.email);
+  const second = await refresh(t, me.cookie);
+  assert.equal(second.status, 200, second.text);
+  assert.notEqual(cookieOf(second), me.cookie);
+  const tab = await refresh(t, me.cookie);
+  assert.equal(tab.status, 200, "the other tab, a moment later");
+  const third = await refresh(t, cookieOf(second));
+  assert.equal(third.status, 200);
+  t.moveClock(60000);
+  const reuse = await refresh(t, me.cookie);
+  assert.equal(reuse.status, 401, "shown again a minute later: somebody copied it");
+  assert.equal((await refresh(t, cookieOf(third))).status, 401, "the whole family has ended");
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: third.json.access_token })).status, 401, "with its access tokens");
+  assert.equal((await refresh(t, "")).status, 401);
+  const fresh = await t.login(t.owner.email);
+  assert.equal((await refresh(t, fresh.cookie, { origin: "https://evil.example", "sec-fetch-site": "cross-site" })).status, 403, "not from another site");
+  assert.equal((await refresh(t, fresh.cookie)).status, 200, "and that cost nothing");
+});
+
+test("tokens end in time, sessions can be listed and ended", async () => {
+  const a = await t.login(t.owner.email), b = await t.login(t.owner.email);
+  const sessions = (await t.api("GET", "/auth/sessions", undefined, { token: a.token })).json.items;
+  assert.equal(sessions.filter((session) => session.is_current).length, 1);
+  assert.ok(sessions.length >= 2 && sessions[0].device);
+  const bSession = (await t.api("GET", "/auth/sessions", undefined, { token: b.token })).json.items.find((session) => session.is_current);
+  assert.equal((await t.api("DELETE", `/auth/sessions/${bSession.id}`, undefined, { token: a.token })).status, 204);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: b.token })).status, 401, "at once");
+  assert.equal((await refresh(t, b.cookie)).status, 401);
+  assert.equal((await t.api("POST", "/auth/logout", undefined, { token: a.token, headers: { cookie: a.cookie, "x-troupe-request": "1" } })).status, 204);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: a.token })).status, 401);
+  const c = await t.login(t.owner.email);
+  t.moveClock(16 * 60000);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: c.token })).status, 401, "15 minutes");
+  assert.equal((await refresh(t, c.cookie)).status, 200);
+  const d = await t.login(t.owner.email);
+  t.moveClock(31 * 24 * 3600000);
+  assert.equal((await refresh(t, d.cookie)).status, 401, "30 days unused");
+  t.owner = await t.login(t.owner.email);
+});
+
+test("too many wrong tries make the next ones wait, for known and unknown alike, and not for good", async () => {
+  const locked = await start();
+  const fail = (email) => locked.api("POST", "/auth/login", { email, password: "wrong wrong wrong" }, { token: null });
+  for (const email of [locked.owner.email, "ghost@example.com"]) {
+    let answer;
+    for (let i = 0; i < 12; i++) answer = await fail(email);
+    assert.equal(answer.status, 429, email);
+    assert.ok(Number(answer.headers.get("retry-after")) >= 1);
+  }
+  assert.equal((await locked.api("POST", "/auth/login", { email: locked.owner.email, password: PASSWORD }, { token: null })).status, 429, "also with the right password");
+  locked.moveClock(61000);
+  assert.equal((await locked.api("POST", "/auth/login", { email: locked.owner.email, password: PASSWORD }, { token: null })).status, 200, "a minute at the most");
+  await locked.stop();
+});
+
+test("roles: nobody gives or takes what is not below them; a disabled account is out at once", async () => {
+  const admin = await t.newUser({ role: "admin", name: "Adrian" }), member = await t.newUser({ name: "Mia" });
+  const patch = (id, body, token) => t.api("PATCH", `/admin/users/${id}`, body, { token });
+  assert.equal((await patch(t.owner.user.id, { disabled: true }, admin.token)).status, 403);
+  assert.equal((await patch(admin.user.id, { role: "member" }, admin.token)).status, 403, "not oneself");
+  assert.equal((await patch(member.user.id, { role: "admin" }, admin.token)).status, 422);
+  assert.equal((await patch(member.user.id, { role: "moderator" }, admin.token)).json.role, "moderator");
+  assert.equal((await t.api("POST", "/admin/invites", { role: "admin" }, { token: admin.token })).status, 422);
+  assert.equal((await patch(member.user.id, { disabled: true }, admin.token)).status, 200);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: member.token })).status, 401);
+  assert.equal((await t.api("POST", "/auth/login", { email: member.email, password: PASSWORD }, { token: null })).status, 401);
+  assert.equal((await patch(member.user.id, { disabled: false }, admin.token)).status, 200);
+  await t.login(member.email);
+});
+
+test("a new password ends the other sessions", async () => {
+  const user = await t.newUser({ name: "Pat" });
+  const elsewhere = await t.login(user.email);
+  const change = (current_password, new_password) => t.api("POST", "/auth/password", { current_password, new_password }, { token: user.token });
+  assert.equal((await change("not it at all", "another long pass phrase")).json.errors[0].field, "current_password");
+  assert.equal((await change(PASSWORD, "password123")).json.errors[0].field, "new_password", "one that everybody tries");
+  assert.equal((await change(PASSWORD, "another long pass phrase")).status, 204);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: elsewhere.token })).status, 401);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: user.token })).status, 200, "the one that changed it stays");
+  await t.login(user.email, "another long pass phrase");
+});
+
+test("profile, preferences, personas, picture", async () => {
+  const user = await t.newUser({ name: "Quinn" });
+  const as = (method, path, body, more = {}) => t.api(method, path, body, { token: user.token, ...more });
+  assert.equal((await as("PATCH", "/users/me", { display_name: "Quinn the Second" })).json.display_name, "Quinn the Second");
+  assert.equal((await as("GET", "/users/me/preferences")).json.theme, "system");
+  assert.equal((await as("PATCH", "/users/me/preferences", { theme: "dark" })).json.theme, "dark");
+  assert.equal((await as("PATCH", "/users/me/preferences", { font_percent: 120 })).json.theme, "dark", "the others stay");
+  assert.equal((await as("PATCH", "/users/me/preferences", { content_tier: "adult" })).status, 422, "not before an adult age is declared");
+  assert.equal((await as("PATCH", "/users/me/preferences", { colour: "red" })).json.errors[0].field, "colour");
+  const first = (await as("POST", "/users/me/personas", { name: "One", is_default: true })).json;
+  const second = (await as("POST", "/users/me/personas", { name: "Two", is_default: true })).json;
+  const list = (await as("GET", "/users/me/personas")).json.items;
+  assert.deepEqual(list.map((p) => [p.id, p.is_default]), [[first.id, false], [second.id, true]], "one default");
+  assert.equal((await as("PATCH", `/users/me/personas/${first.id}`, { description: "Tall." })).json.description, "Tall.");
+  assert.equal((await as("DELETE", `/users/me/personas/${second.id}`)).status, 204);
+  assert.equal((await as("DELETE", `/users/me/personas/${second.id}`)).status, 404);
+  const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+  const me = await as("PUT", "/users/me/avatar", png, { headers: { "content-type": "image/png" } });
+  assert.equal(me.status, 200, me.text);
+  const picture = await t.api("GET", me.json.avatar_url, undefined, { token: null });
+  assert.equal(picture.status, 200);
+  assert.deepEqual(picture.bytes, png);
+  assert.equal((await as("PUT", "/users/me/avatar", Buffer.from("<svg onload=alert(1)>"), { headers: { "content-type": "image/png" } })).status, 415);
+  assert.deepEqual(Object.keys((await t.api("GET", `/users/${user.user.id}`)).json).sort(), ["avatar_url", "display_name", "id"]);
+});
+
+test("the age gate stores only the result", async () => {
+  const user = await t.newUser({ name: "Yael" });
+  const declare = (body) => t.api("POST", "/auth/verify-age", body, { token: user.token });
+  assert.equal((await declare({})).status, 422);
+  assert.equal((await declare({ birth_date: "2026-13-40" })).status, 422);
+  const year = new Date().getUTCFullYear();
+  assert.equal((await declare({ birth_date: `${year - 10}-01-01` })).json.is_adult, false);
+  assert.equal((await declare({ birth_date: `${year - 30}-01-01` })).json.is_adult, true);
+  assert.equal((await t.api("PATCH", "/users/me/preferences", { content_tier: "adult" }, { token: user.token })).status, 200);
+});
+
+test("the command line: user add, list, reset-password, beside a running server", async () => {
+  const data = ["--data", t.dir];
+  const added = await run(["user", "add", "cli@example.com", "--name", "Cli", "--role", "moderator", "--password-stdin", ...data], { input: "from the command line\n" });
+  assert.equal(added.code, 0, added.stderr);
+  const cli = await t.login("cli@example.com", "from the command line");
+  assert.equal(cli.user.role, "moderator");
+  const listed = await run(["user", "list", ...data]);
+  assert.match(listed.stdout, /moderator.*cli@example.com/);
+  const reset = await run(["user", "reset-password", "cli@example.com", ...data]);
+  const password = reset.stdout.match(/password: (\S+)/)[1];
+  assert.equal((await refresh(t, cli.cookie)).status, 401, "its sessions have ended");
+  await t.login("cli@example.com", password);
+  assert.equal((await run(["user", "add", "cli@example.com", ...data])).code, 1, "taken");
+  assert.equal((await run(["user", "add", "not-an-address", ...data])).code, 2);
+  assert.equal((await run(["user", "add", "o2@example.com", "--role", "owner", ...data])).code, 1, "one owner");
+});
+
+test("no secret reaches the log or the database", async () => {
+  const log = t.logText();
+  for (const secret of [PASSWORD, t.owner.token, t.owner.cookie.split("=")[1], t.owner.email]) assert.ok(!log.includes(secret));
+});

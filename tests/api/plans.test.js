@@ -1,0 +1,53 @@
+// What does not vary is counted instead of timed: query plans, and statements of a chat turn.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { run, start } from "./harness.js";
+
+let t;
+before(async () => { t = await start(); });
+after(() => t.stop());
+
+// Statements that may read a whole table, each with its reason. Everything else must search an index.
+const MAY_SCAN = [
+  [/FROM signing_key/, "a handful of rows"],
+  [/FROM model\b/, "the registry: a few rows, read whole into memory"],
+  [/FROM route\b/, "likewise"],
+  [/FROM json_each/, "the items of one JSON array that was given"],
+  [/FROM instance/, "a handful of rows"],
+  [/character_(words|trigrams)/, "a virtual table: FTS5 does its own searching"],
+];
+
+test("no statement reads a whole table", async () => {
+  const listed = await run(["test", "sql", "--data", t.dir]);
+  assert.equal(listed.code, 0, listed.stderr);
+  const statements = listed.stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.ok(statements.length > 80, `only ${statements.length} statements are registered`);
+  const scans = statements.filter(({ sql, plan }) =>
+    plan.some((step) => /^SCAN (?!CONSTANT ROW|\(subquery|json_each|SUBQUERY)/.test(step) && !/VIRTUAL TABLE INDEX/.test(step)) && !MAY_SCAN.some(([pattern]) => pattern.test(sql)));
+  assert.deepEqual(scans.map(({ file, line, sql, plan }) => ({ at: `${file}:${line}`, sql: sql.slice(0, 160), plan })), []);
+});
+
+async function statements() {
+  const text = (await t.api("GET", "/metrics", undefined, { token: null })).text;
+  return Number(text.match(/^troupe_sql_statements (\d+)/m)[1]);
+}
+
+test("a chat turn costs so many statements and no more, however long the talk is", async () => {
+  const CEILING = 40; // counted 34 when this was written: 12 to admit and recall, 9 to record, 7 to keep, the rest to answer
+  const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
+  const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
+  const cost = async (body) => {
+    const before = await statements();
+    const answer = await t.api("POST", `/conversations/${conversation.id}/messages`, body);
+    assert.equal(answer.status, 201);
+    return (await statements()) - before;
+  };
+  await cost({ content: "warm" });
+  const short = await cost({ content: "one" });
+  for (let i = 0; i < 60; i++) await cost({ content: `filler ${i}`, reply: false });
+  const long = await cost({ content: "two" });
+  assert.ok(short <= CEILING, `a turn ran ${short} statements`);
+  assert.ok(long <= CEILING + 2, `a turn in a long talk ran ${long} statements`);
+  const plain = await cost({ content: "no reply", reply: false });
+  assert.ok(plain <= 14, `a stored message ran ${plain} statements`);
+});
