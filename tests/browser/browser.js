@@ -77,9 +77,10 @@ export const messages = (page) => page.locator("li.message");
 export const newest = (page) => messages(page).last();
 
 export async function say(page, text) {
+  const count = await page.locator("li.message.mine").count();
   await composer(page).fill(text);
   await composer(page).press("Enter");
-  await page.locator("li.message.mine", { hasText: text }).last().waitFor();
+  await page.locator("li.message.mine").nth(count).waitFor();
 }
 
 /** The reply after what was just said is being spoken; gives once `letters` of it are there. */

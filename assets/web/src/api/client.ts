@@ -63,10 +63,12 @@ export interface ClientOptions {
 }
 
 const RETRIES = 2;
+const RENEW_BEFORE_MS = 20_000;
 
 export class Client {
   onSignedOut: () => void = () => {};
   #token: string | null = null;
+  #expiresAt = 0;
   #refreshing: Promise<boolean> | null = null;
   readonly #fetch: Fetch;
   readonly #lock: Lock;
@@ -86,6 +88,15 @@ export class Client {
 
   signedIn(answer: SignedIn): void {
     this.#token = answer.access_token;
+    this.#expiresAt = Date.now() + answer.expires_in * 1000;
+  }
+
+  /** A token that will live long enough to be used, renewed first if it will not; null when signed out. */
+  async freshToken(): Promise<string | null> {
+    if (this.#token !== null && Date.now() > this.#expiresAt - RENEW_BEFORE_MS) {
+      await this.refresh().catch(() => false);
+    }
+    return this.#token;
   }
 
   forget(): void {
@@ -128,7 +139,10 @@ export class Client {
 
   /** The raw answer of a call that succeeded; for downloads and streams. */
   async send(method: string, path: string, options: CallOptions): Promise<Response> {
-    const key = method === 'POST' ? crypto.randomUUID() : null;
+    const key = method === 'POST' ? randomKey() : null;
+    if (!options.anonymous) {
+      await this.freshToken();
+    }
     let response = await this.#attempt(method, path, options, key);
     if (response.status === 401 && !options.anonymous && (await this.refresh())) {
       response = await this.#attempt(method, path, options, key);
@@ -210,6 +224,11 @@ export class Client {
     }
     return init;
   }
+}
+
+/** crypto.randomUUID exists on https and loopback only; a Troupe on the LAN may be plain http. */
+function randomKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function queryText(query: CallOptions['query']): string {

@@ -123,7 +123,7 @@ export class Live {
     socket.onopen = () => {
       opened = true;
       this.#neverOpened = 0;
-      this.#send({ type: 'auth', token: this.#client.token });
+      void this.#client.freshToken().then((token) => this.#send({ type: 'auth', token }));
     };
     socket.onmessage = (message) => {
       if (this.#socket === socket && typeof message.data === 'string') {

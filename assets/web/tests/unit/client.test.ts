@@ -25,7 +25,7 @@ const signedIn = { user, access_token: 'new', expires_in: 900 };
 
 test('client: a refused token is renewed once and the call made again, with the same idempotency key', async () => {
   const { client, asked } = play([{ status: 401 }, { status: 200, body: signedIn }, { status: 201, body: { ok: true } }]);
-  client.signedIn({ user, access_token: 'old', expires_in: 1 });
+  client.signedIn({ user, access_token: 'old', expires_in: 900 });
   assert.deepEqual(await client.post('/things', { a: 1 }), { ok: true });
   assert.deepEqual(asked.map((row) => row.url), ['/api/v1/things', '/api/v1/auth/refresh', '/api/v1/things']);
   assert.equal(header(asked[2]!.init, 'Authorization'), 'Bearer new');
@@ -34,10 +34,17 @@ test('client: a refused token is renewed once and the call made again, with the 
   assert.equal(header(asked[1]!.init, 'Authorization'), undefined, 'the refresh goes by cookie alone');
 });
 
+test('client: a token that is about to end is renewed before it is used', async () => {
+  const { client, asked } = play([{ status: 200, body: signedIn }, { status: 200, body: 1 }]);
+  client.signedIn({ user, access_token: 'old', expires_in: 5 });
+  await client.get('/a');
+  assert.deepEqual(asked.map((row) => row.url), ['/api/v1/auth/refresh', '/api/v1/a']);
+});
+
 test('client: many refused calls at once make one refresh', async () => {
   const answers: Answer[] = [{ status: 401 }, { status: 401 }, { status: 401 }, { status: 200, body: signedIn }];
   const { client, asked } = play([...answers, { status: 200, body: 1 }, { status: 200, body: 2 }, { status: 200, body: 3 }]);
-  client.signedIn({ user, access_token: 'old', expires_in: 1 });
+  client.signedIn({ user, access_token: 'old', expires_in: 900 });
   await Promise.all([client.get('/a'), client.get('/b'), client.get('/c')]);
   assert.equal(asked.filter((row) => row.url.endsWith('/auth/refresh')).length, 1);
 });
@@ -46,7 +53,7 @@ test('client: when the refresh is refused too, the person is signed out and told
   const { client } = play([{ status: 401 }, { status: 401 }]);
   let told = 0;
   client.onSignedOut = () => (told += 1);
-  client.signedIn({ user, access_token: 'old', expires_in: 1 });
+  client.signedIn({ user, access_token: 'old', expires_in: 900 });
   await assert.rejects(client.get('/a'), (error: ApiError) => error.status === 401);
   assert.equal(told, 1);
   assert.equal(client.token, null);

@@ -21,9 +21,10 @@ class FakeSocket {
     this.readyState = 3;
     this.onclose?.({ code });
   }
-  accept(): void {
+  async accept(): Promise<void> {
     this.readyState = 1;
     this.onopen?.();
+    await wait(1);
     this.say({ type: 'auth:ok' });
   }
   say(frame: object): void {
@@ -34,7 +35,7 @@ class FakeSocket {
 function setUp(): { live: Live; seen: LiveEvent[]; socket: () => FakeSocket } {
   FakeSocket.all = [];
   const client = new Client({ fetch: () => Promise.reject(new Error('none')), lock: (work) => work(), retryWaitMs: 1 });
-  client.signedIn({ user: { id: 'U', display_name: 'O', role: 'member' }, access_token: 'T', expires_in: 9 });
+  client.signedIn({ user: { id: 'U', display_name: 'O', role: 'member' }, access_token: 'T', expires_in: 900 });
   const live = new Live(client, { url: 'ws://x/ws', open: () => new FakeSocket() as unknown as WebSocket });
   const seen: LiveEvent[] = [];
   live.join('C1', { onEvent: (event) => seen.push(event) });
@@ -43,9 +44,9 @@ function setUp(): { live: Live; seen: LiveEvent[]; socket: () => FakeSocket } {
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-test('live: signs in by its first message and joins', () => {
+test('live: signs in by its first message and joins', async () => {
   const { live, socket } = setUp();
-  socket().accept();
+  await socket().accept();
   assert.deepEqual(socket().sent, [
     { type: 'auth', token: 'T' },
     { type: 'conversation:join', data: { id: 'C1' } },
@@ -55,13 +56,13 @@ test('live: signs in by its first message and joins', () => {
 
 test('live: comes back after a break and asks for what came after the last event it saw', async () => {
   const { live, seen, socket } = setUp();
-  socket().accept();
+  await socket().accept();
   socket().say({ type: 'conversation:joined', data: { conversation_id: 'C1', seq: 40, resumed: false, streaming: [] } });
   socket().say({ type: 'message:stream:chunk', seq: 41, data: { conversation_id: 'C1', message_id: 'M', delta: 'a' } });
   socket().close(1006);
   assert.equal(live.status, 'waiting');
   await wait(700);
-  socket().accept();
+  await socket().accept();
   assert.deepEqual(socket().sent[1], { type: 'conversation:join', data: { id: 'C1', after_seq: 41 } });
   socket().say({ type: 'conversation:joined', data: { conversation_id: 'C1', seq: 43, resumed: true, streaming: [] } });
   socket().say({ type: 'message:stream:chunk', seq: 41, data: { conversation_id: 'C1', message_id: 'M', delta: 'a' } });
@@ -71,9 +72,9 @@ test('live: comes back after a break and asks for what came after the last event
   live.close();
 });
 
-test('live: events of a room that was left go nowhere', () => {
+test('live: events of a room that was left go nowhere', async () => {
   const { live, seen, socket } = setUp();
-  socket().accept();
+  await socket().accept();
   live.leave('C1');
   socket().say({ type: 'message:stream:chunk', seq: 1, data: { conversation_id: 'C1', message_id: 'M', delta: 'a' } });
   assert.equal(seen.length, 0);
@@ -82,7 +83,7 @@ test('live: events of a room that was left go nowhere', () => {
 
 test('live: a closed connection stays closed', async () => {
   const { live, socket } = setUp();
-  socket().accept();
+  await socket().accept();
   live.close();
   await wait(800);
   assert.equal(FakeSocket.all.length, 1);
