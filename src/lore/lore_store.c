@@ -133,6 +133,24 @@ struct lore_book *lore_store_books(struct db *db, struct arena *arena, int64_t o
     return books;
 }
 
+enum err lore_store_page(struct db *db, struct arena *arena, int64_t book_id, int64_t after_place,
+                         int64_t after_id, int64_t limit, struct lore_entry *entries,
+                         int64_t *places, size_t *count) {
+    struct stmt *s = DB_SQL(db, "SELECT " ENTRY_COLUMNS "FROM lore_entry "
+                                "WHERE lorebook_id = :book AND (place, id) > (:place, :id) "
+                                "ORDER BY place, id LIMIT :limit");
+    bind_id(s, ":book", book_id);
+    bind_int(s, ":place", after_place);
+    bind_int(s, ":id", after_id);
+    bind_int(s, ":limit", limit);
+    *count = 0;
+    while (stmt_row(s)) {
+        entries[*count] = column_entry(s, arena);
+        places[(*count)++] = column_int(s, 16);
+    }
+    return stmt_done(s);
+}
+
 enum err lore_store_entry(struct db *db, struct arena *arena, int64_t book_id, int64_t entry_id,
                           struct lore_entry *entry, int64_t *place) {
     struct stmt *s = DB_SQL(db, "SELECT " ENTRY_COLUMNS "FROM lore_entry "

@@ -1,0 +1,119 @@
+/* Every change is: is it theirs, is it the version they saw, change it, raise the version, tell. */
+#include "lore/lore.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "lore/lore_store.h"
+
+#include "base/banned.h"
+
+static lore_change_fn tell;
+
+void lore_on_change(lore_change_fn changed) {
+    tell = changed;
+}
+
+enum err lore_book_of_character(struct db *db, struct arena *arena, int64_t character_id,
+                                struct lore_book *book) {
+    int64_t book_id, updated_at;
+    enum err err = lore_store_book_of(db, character_id, &book_id, &updated_at);
+    return err != E_OK ? err : lore_store_load(db, arena, book_id, book);
+}
+
+enum err lore_book_replace(struct tx *tx, int64_t character_id, int64_t owner_id,
+                           struct lore_book *book) {
+    int64_t book_id, updated_at;
+    enum err err = lore_store_book_of(tx_db(tx), character_id, &book_id, &updated_at);
+    if (err == E_OK)
+        err = lore_store_remove(tx, book_id);
+    else if (err == E_ABSENT)
+        err = E_OK;
+    if (err != E_OK || book == NULL)
+        return err;
+    book->character_id = character_id;
+    book->owner_id = owner_id;
+    return lore_store_add(tx, book);
+}
+
+enum err lore_book_head(struct db *db, struct arena *arena, int64_t book_id, int64_t user_id,
+                        struct lore_book *book) {
+    enum err err = lore_store_head(db, arena, book_id, book);
+    return err == E_OK && book->owner_id != user_id ? E_ABSENT : err;
+}
+
+static enum err open_change(struct tx *tx, struct arena *arena, const struct lore_change *change,
+                            struct lore_book *book) {
+    enum err err = lore_book_head(tx_db(tx), arena, change->book_id, change->user_id, book);
+    if (err == E_OK && change->expected >= 0 && change->expected != book->updated_at)
+        return E_CONFLICT;
+    return err;
+}
+
+static enum err close_change(struct tx *tx, const struct lore_book *book, int64_t user_id) {
+    return book->character_id != 0 && tell != NULL ? tell(tx, book->character_id, user_id) : E_OK;
+}
+
+enum err writer_lore_change_book(struct tx *tx, struct lore_change *change) {
+    struct arena arena;
+    struct lore_book book;
+    arena_init(&arena);
+    enum err err = open_change(tx, &arena, change, &book);
+    if (err == E_OK) {
+        change->edit_book(&book, change->ctx);
+        book.updated_at = clock_now_ms();
+        err = lore_store_update(tx, &book);
+    }
+    if (err == E_OK)
+        err = close_change(tx, &book, change->user_id);
+    arena_release(&arena);
+    return err;
+}
+
+static enum err save_entry(struct tx *tx, struct arena *arena, struct lore_change *change) {
+    struct lore_entry entry = lore_entry_empty();
+    struct db *db = tx_db(tx);
+    int64_t place;
+    enum err err = E_OK;
+    if (change->entry_id != 0)
+        err = lore_store_entry(db, arena, change->book_id, change->entry_id, &entry, &place);
+    else if (lore_store_entry_count(db, change->book_id) >= LORE_ENTRIES_LIMIT)
+        err = E_LIMIT;
+    if (err != E_OK)
+        return err;
+    change->edit_entry(&entry, change->ctx);
+    if (change->entry_id != 0)
+        return lore_store_entry_update(tx, change->book_id, &entry);
+    err = lore_store_entry_add(tx, change->book_id, &entry, -1);
+    change->entry_id = entry.id;
+    return err;
+}
+
+enum err writer_lore_save_entry(struct tx *tx, struct lore_change *change) {
+    struct arena arena;
+    struct lore_book book;
+    arena_init(&arena);
+    enum err err = open_change(tx, &arena, change, &book);
+    if (err == E_OK)
+        err = save_entry(tx, &arena, change);
+    if (err == E_OK)
+        err = lore_store_touch(tx, change->book_id, clock_now_ms());
+    if (err == E_OK)
+        err = close_change(tx, &book, change->user_id);
+    arena_release(&arena);
+    return err;
+}
+
+enum err writer_lore_remove_entry(struct tx *tx, struct lore_change *change) {
+    struct arena arena;
+    struct lore_book book;
+    arena_init(&arena);
+    enum err err = open_change(tx, &arena, change, &book);
+    if (err == E_OK)
+        err = lore_store_entry_remove(tx, change->book_id, change->entry_id);
+    if (err == E_OK)
+        err = lore_store_touch(tx, change->book_id, clock_now_ms());
+    if (err == E_OK)
+        err = close_change(tx, &book, change->user_id);
+    arena_release(&arena);
+    return err;
+}
