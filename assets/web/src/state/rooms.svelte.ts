@@ -319,7 +319,7 @@ export class Room implements Listener {
   #upsert(message: Message, append = true): void {
     const at = this.messages.findIndex((row) => row.id === message.id);
     if (at >= 0) {
-      this.messages = this.messages.with(at, message);
+      this.messages = this.messages.map((row, index) => (index === at ? message : row));
     } else if (append) {
       this.messages = [...this.messages, message];
     }
@@ -329,7 +329,7 @@ export class Room implements Listener {
   #settle(message: Message): void {
     if (message.role === 'user') {
       const at = this.pending.findIndex((row) => row.failed === '' && isCopy(message, row));
-      this.pending = at < 0 ? this.pending : this.pending.toSpliced(at, 1);
+      this.pending = this.pending.filter((_, index) => index !== at);
     }
   }
 

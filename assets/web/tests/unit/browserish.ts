@@ -1,5 +1,10 @@
 // The few things of a browser that state modules touch when they are loaded.
+import { webcrypto } from 'node:crypto';
+
 const kept = new Map<string, string>();
+if (!('crypto' in globalThis)) {
+  Object.assign(globalThis, { crypto: webcrypto }); // Node 18
+}
 Object.assign(globalThis, {
   location: { pathname: '/', search: '', origin: 'http://x' },
   document: { documentElement: { dataset: {} }, querySelector: () => null, addEventListener: () => {} },
@@ -10,4 +15,3 @@ Object.assign(globalThis, {
     removeItem: (key: string) => kept.delete(key),
   },
 });
-export {};

@@ -1,3 +1,4 @@
+import './browserish';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Client } from '../../src/api/client';
