@@ -3,8 +3,8 @@
 // It is a dialect of role play, not CommonMark: *asterisks* are an action, "quotes" are speech, ||bars|| hide a spoiler,
 // a single line break is a line break. HTML has no meaning and stays visible as text. The text is hostile: nothing here
 // makes markup, every loop moves forward, nesting is bounded (DEPTH_LIMIT), so the cost grows with the length only.
-// It is read again on every frame while a reply streams, so a mark that is not closed yet is plain text until it is;
-// only an open code fence takes all that follows, because that is what it will be.
+// It is read again on every frame while a reply streams. Then (`growing`) a mark that is open at the end of the text
+// counts as closed there, because that is what it will be: nothing changes its look when the closing mark arrives.
 
 export type Inline =
   | { kind: 'text'; text: string }
@@ -34,8 +34,8 @@ const ITEM = /^( {0,3})([-*+•]|\d{1,9}[.)])\s+(.*)$/;
 const QUOTE = /^ {0,3}> ?(.*)$/;
 const URL_AT = /https?:\/\/[^\s<>"'`|*\]]+/iy;
 
-export function parseMarkdown(source: string): Block[] {
-  return parseBlocks(source.replace(/\r\n?/g, '\n').split('\n'), 0);
+export function parseMarkdown(source: string, growing = false): Block[] {
+  return parseBlocks(source.replace(/\r\n?/g, '\n').split('\n'), 0, growing);
 }
 
 /** The plain words of a text, for titles and last lines. */
@@ -75,7 +75,7 @@ export function plainText(source: string): string {
   return parseMarkdown(source).map(block).join(' ').replace(/\s+/g, ' ').trim();
 }
 
-function parseBlocks(lines: string[], depth: number): Block[] {
+function parseBlocks(lines: string[], depth: number, growing: boolean): Block[] {
   const blocks: Block[] = [];
   let at = 0;
   while (at < lines.length) {
@@ -92,18 +92,18 @@ function parseBlocks(lines: string[], depth: number): Block[] {
       blocks.push({
         kind: 'heading',
         level: heading[1]?.length ?? 1,
-        children: parseInline(heading[2] ?? ''),
+        children: parseInline(heading[2] ?? '', 0, growing && at === lines.length - 1),
       });
       at += 1;
     } else if (RULE.test(line)) {
       blocks.push({ kind: 'rule' });
       at += 1;
     } else if (QUOTE.test(line) && depth < DEPTH_LIMIT) {
-      at = readQuote(lines, at, depth, blocks);
+      at = readQuote(lines, at, depth, growing, blocks);
     } else if (ITEM.test(line) && depth < DEPTH_LIMIT) {
-      at = readList(lines, at, depth, blocks);
+      at = readList(lines, at, depth, growing, blocks);
     } else {
-      at = readParagraph(lines, at, depth, blocks);
+      at = readParagraph(lines, at, depth, growing, blocks);
     }
   }
   return blocks;
@@ -125,7 +125,7 @@ function readFence(lines: string[], at: number, open: RegExpExecArray, blocks: B
   return next;
 }
 
-function readQuote(lines: string[], at: number, depth: number, blocks: Block[]): number {
+function readQuote(lines: string[], at: number, depth: number, growing: boolean, blocks: Block[]): number {
   const body: string[] = [];
   let next = at;
   for (; next < lines.length; next += 1) {
@@ -135,11 +135,11 @@ function readQuote(lines: string[], at: number, depth: number, blocks: Block[]):
     }
     body.push(quoted[1] ?? '');
   }
-  blocks.push({ kind: 'quote', children: parseBlocks(body, depth + 1) });
+  blocks.push({ kind: 'quote', children: parseBlocks(body, depth + 1, growing && next === lines.length) });
   return next;
 }
 
-function readList(lines: string[], at: number, depth: number, blocks: Block[]): number {
+function readList(lines: string[], at: number, depth: number, growing: boolean, blocks: Block[]): number {
   const first = ITEM.exec(lines[at] ?? '');
   const ordered = /\d/.test(first?.[2] ?? '');
   const inside = new RegExp(`^(?: {${(first?.[1] ?? '').length + 2},}|\\t)\\S`);
@@ -157,16 +157,17 @@ function readList(lines: string[], at: number, depth: number, blocks: Block[]): 
     }
   }
   const start = ordered ? Number.parseInt(first?.[2] ?? '1', 10) : 1;
+  const last = next === lines.length ? items.length - 1 : -1;
   blocks.push({
     kind: 'list',
     ordered,
     start,
-    items: items.map((item) => parseBlocks(item, depth + 1)),
+    items: items.map((item, index) => parseBlocks(item, depth + 1, growing && index === last)),
   });
   return next;
 }
 
-function readParagraph(lines: string[], at: number, depth: number, blocks: Block[]): number {
+function readParagraph(lines: string[], at: number, depth: number, growing: boolean, blocks: Block[]): number {
   const body: string[] = [lines[at] ?? ''];
   let next = at + 1;
   for (; next < lines.length; next += 1) {
@@ -177,7 +178,7 @@ function readParagraph(lines: string[], at: number, depth: number, blocks: Block
     }
     body.push(line);
   }
-  blocks.push({ kind: 'paragraph', children: parseInline(body.join('\n')) });
+  blocks.push({ kind: 'paragraph', children: parseInline(body.join('\n'), 0, growing && next === lines.length) });
   return next;
 }
 
@@ -193,7 +194,7 @@ const MARKS: { open: string; kind: 'strong' | 'action' | 'strike' | 'spoiler' }[
 
 const SPEECH: Record<string, string> = { '"': '"', '“': '”', '„': '“', '«': '»', '「': '」' };
 
-export function parseInline(source: string, depth = 0): Inline[] {
+export function parseInline(source: string, depth = 0, growing = false): Inline[] {
   const nodes: Inline[] = [];
   let plain = '';
   let at = 0;
@@ -212,7 +213,7 @@ export function parseInline(source: string, depth = 0): Inline[] {
       at += 2;
       continue;
     }
-    const found = depth < DEPTH_LIMIT ? readInline(source, at, depth, hopeless) : null;
+    const found = depth < DEPTH_LIMIT ? readInline(source, at, depth, growing, hopeless) : null;
     if (found) {
       flush();
       nodes.push(found.node);
@@ -232,10 +233,10 @@ export function parseInline(source: string, depth = 0): Inline[] {
 
 type Found = { node: Inline; end: number } | null;
 
-function readInline(source: string, at: number, depth: number, hopeless: Set<string>): Found {
+function readInline(source: string, at: number, depth: number, growing: boolean, hopeless: Set<string>): Found {
   const char = source[at] ?? '';
   if (char === '`') {
-    return readCode(source, at, hopeless);
+    return readCode(source, at, growing, hopeless);
   }
   if (char === '[' || (char === '!' && source[at + 1] === '[')) {
     return readLink(source, at, depth, hopeless);
@@ -244,23 +245,25 @@ function readInline(source: string, at: number, depth: number, hopeless: Set<str
     return readBareUrl(source, at);
   }
   if (char in SPEECH) {
-    return readSpeech(source, at, depth, hopeless);
+    return readSpeech(source, at, depth, growing, hopeless);
   }
-  return readMark(source, at, depth, hopeless);
+  return readMark(source, at, depth, growing, hopeless);
 }
 
-function readCode(source: string, at: number, hopeless: Set<string>): Found {
+function readCode(source: string, at: number, growing: boolean, hopeless: Set<string>): Found {
   const mark = /^`+/.exec(source.slice(at, at + 9))?.[0] ?? '`';
   if (hopeless.has(mark)) {
     return null;
   }
-  const end = source.indexOf(mark, at + mark.length);
-  if (end < 0) {
+  const close = source.indexOf(mark, at + mark.length);
+  const isOpen = close < 0 && growing;
+  if (close < 0 && !isOpen) {
     hopeless.add(mark);
     return null;
   }
+  const end = isOpen ? source.length : close;
   const text = source.slice(at + mark.length, end).trim();
-  return text === '' ? null : { node: { kind: 'code', text }, end: end + mark.length };
+  return text === '' ? null : { node: { kind: 'code', text }, end: Math.min(end + mark.length, source.length) };
 }
 
 function readLink(source: string, at: number, depth: number, hopeless: Set<string>): Found {
@@ -302,18 +305,20 @@ function readBareUrl(source: string, at: number): Found {
   return { node: { kind: 'link', url, children: [{ kind: 'text', text: raw }] }, end: at + raw.length };
 }
 
-function readSpeech(source: string, at: number, depth: number, hopeless: Set<string>): Found {
+function readSpeech(source: string, at: number, depth: number, growing: boolean, hopeless: Set<string>): Found {
   const open = source[at] ?? '"';
   const close = SPEECH[open] ?? '"';
   const key = `speech ${open}`;
   if (hopeless.has(key)) {
     return null;
   }
-  const end = source.indexOf(close, at + 1);
-  if (end < 0) {
+  const closeAt = source.indexOf(close, at + 1);
+  const isOpen = closeAt < 0 && growing;
+  if (closeAt < 0 && !isOpen) {
     hopeless.add(key);
     return null;
   }
+  const end = isOpen ? source.length : closeAt;
   // 5" and 6'2" are inches: speech opens after a space, a mark or the start.
   if (at > 0 && /[\p{L}\p{N}]/u.test(source[at - 1] ?? '')) {
     return null;
@@ -322,17 +327,14 @@ function readSpeech(source: string, at: number, depth: number, hopeless: Set<str
   if (inside.trim() === '') {
     return null;
   }
-  const children = parseInline(inside, depth + 1);
-  return {
-    node: {
-      kind: 'speech',
-      children: [{ kind: 'text', text: open }, ...children, { kind: 'text', text: close }],
-    },
-    end: end + 1,
-  };
+  const children: Inline[] = [{ kind: 'text', text: open }, ...parseInline(inside, depth + 1, isOpen)];
+  if (!isOpen) {
+    children.push({ kind: 'text', text: close });
+  }
+  return { node: { kind: 'speech', children }, end: Math.min(end + 1, source.length) };
 }
 
-function readMark(source: string, at: number, depth: number, hopeless: Set<string>): Found {
+function readMark(source: string, at: number, depth: number, growing: boolean, hopeless: Set<string>): Found {
   const mark = MARKS.find((row) => source.startsWith(row.open, at));
   if (!mark || hopeless.has(mark.open)) {
     return null;
@@ -344,13 +346,17 @@ function readMark(source: string, at: number, depth: number, hopeless: Set<strin
   if (/\s/.test(next) || (mark.open[0] === '_' && /[\p{L}\p{N}]/u.test(before))) {
     return null;
   }
-  const end = closingAt(source, from, mark.open);
-  if (end < 0) {
+  const close = closingAt(source, from, mark.open);
+  const isOpen = close < 0 && growing && from < source.length;
+  if (close < 0 && !isOpen) {
     hopeless.add(mark.open);
     return null;
   }
-  const children = parseInline(source.slice(from, end), depth + 1);
-  return { node: { kind: mark.kind, children }, end: end + mark.open.length };
+  const end = isOpen ? source.length : close;
+  // Half of a closing ** may have arrived already.
+  const inside = source.slice(from, end).replace(isOpen && mark.open.length === 2 ? /[*_~|]$/ : /$^/, '');
+  const children = parseInline(inside, depth + 1, isOpen);
+  return { node: { kind: mark.kind, children }, end: Math.min(end + mark.open.length, source.length) };
 }
 
 /** Where the mark closes, or -1. A blank line ends every hope; `**` inside `*...*` is stepped over. */
