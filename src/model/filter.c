@@ -176,18 +176,26 @@ static size_t common_length(struct str a, struct str b) {
     return at;
 }
 
-/* Takes the echo off the front of `text`. While all of it matches, nothing is left to pass. */
+/* It only began alike. What was withheld and what differs go on as one: the border may lie inside a
+ * character. */
+static void pass_withheld(struct filter *filter, struct str rest) {
+    buf_add_str(&filter->held, str_slice(filter->echo, 0, filter->echo_matched));
+    pass(filter, rest);
+}
+
+/* Takes the echo off the front of `text`; gives what is left to pass. */
 static struct str without_echo(struct filter *filter, struct str text) {
     struct str awaited = str_slice(filter->echo, filter->echo_matched, filter->echo.len);
     size_t same = common_length(text, awaited);
     filter->echo_matched += same;
-    if (same == text.len && same < awaited.len)
-        return STR("");
+    struct str rest = str_slice(text, same, text.len);
+    if (rest.len == 0 && same < awaited.len) /* all of it matches so far */
+        return rest;
     filter->is_echo_over = true;
     if (same == awaited.len)
-        return str_slice(text, same, text.len);
-    pass(filter, str_slice(filter->echo, 0, filter->echo_matched)); /* it only began alike */
-    return str_slice(text, same, text.len);
+        return rest;
+    pass_withheld(filter, rest);
+    return STR("");
 }
 
 void filter_feed(struct filter *filter, struct str text) {
@@ -200,7 +208,7 @@ void filter_feed(struct filter *filter, struct str text) {
 void filter_end(struct filter *filter) {
     if (!filter->is_echo_over) {
         filter->is_echo_over = true;
-        pass(filter, str_slice(filter->echo, 0, filter->echo_matched));
+        pass_withheld(filter, STR(""));
     }
     if (filter->stage == FILTER_THINKING)
         give_reasoning(filter, buf_str(&filter->held));

@@ -321,6 +321,11 @@ static void an_echo_of_the_message_is_dropped(void **state) {
     run_stream(DELTA("Eve") DELTA("ry lamp is lit.") FINISH("stop"));
     assert_string_equal(talk.text, "Every lamp is lit.");
     talk_again();
+    talk_messages[2].content = STR("Ev\xC3\xA9ning."); /* alike up to the middle of a character */
+    run_stream(DELTA("Ev\xC3\xA8nement.") FINISH("stop"));
+    assert_string_equal(talk.text, "Ev\xC3\xA8nement.");
+    talk_messages[2].content = STR("Evening.");
+    talk_again();
     run_stream(DELTA("Evening.") FINISH("stop"));
     assert_true(talk.is_done); /* nothing was added, and that is no failure */
     assert_string_equal(talk.text, "");
