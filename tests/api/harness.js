@@ -37,7 +37,10 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
   });
   const log = [];
   child.stderr.on("data", (bytes) => log.push(bytes.toString()));
-  const exited = new Promise((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
+  const exited = new Promise((resolve) => {
+    child.on("exit", (code, signal) => resolve({ code, signal }));
+    child.on("error", (error) => resolve({ code: -1, signal: error.message }));
+  });
   const started = Date.now();
   const { url, setupLink } = await new Promise((resolve, reject) => {
     let out = "", found = null;
