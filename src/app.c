@@ -32,6 +32,7 @@
 #include "loop/mailbox.h"
 #include "loop/notify.h"
 #include "loop/pool.h"
+#include "lore/lore.h"
 #include "lore/lore_api.h"
 #include "model/chat.h"
 #include "model/model.h"
@@ -73,10 +74,23 @@ const struct setting *const app_settings[] = {
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,  setup_routes,  account_routes,      session_routes,
-    profile_routes, people_routes, character_routes,    favourite_routes,
-    lore_routes,    model_routes,  conversation_routes, message_routes,
-    live_routes,    ws_routes,     openapi_routes,      NULL,
+    health_routes,
+    setup_routes,
+    account_routes,
+    session_routes,
+    profile_routes,
+    people_routes,
+    character_routes,
+    discovery_routes,
+    character_file_routes,
+    lore_routes,
+    model_routes,
+    conversation_routes,
+    message_routes,
+    live_routes,
+    ws_routes,
+    openapi_routes,
+    NULL,
 };
 
 static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
@@ -178,6 +192,7 @@ static enum err start_features(void) {
         err = model_reload();
     if (err != E_OK)
         return err;
+    lore_on_change(character_book_changed);
     app_routes();
     channel_serve_websockets(&live_owner);
     job_start(job_tables, 0);
