@@ -238,7 +238,8 @@ static void read_wrapped(struct arena *arena, const struct json_value *root, str
     remember(arena, card, spec, version, top, data);
 }
 
-#define FLAT_OWN "extensions", "talkativeness", "creatorcomment", "spec", "spec_version", book_text
+#define FLAT_OWN \
+    "extensions", "talkativeness", "creatorcomment", "spec", "spec_version", data_text, book_text
 static const char *const v1_own[] = {FLAT_OWN, NULL};
 static const char *const pygmalion_own[] = {
     FLAT_OWN,         "char_name", "char_persona", "char_greeting", "example_dialogue",

@@ -1,11 +1,17 @@
 /*
- * Characters as rules and as what a turn needs of them. The struct mirrors the table; texts are in an arena. No HTTP, no SQL here.
+ * Characters as rules and as what a turn needs of them. The struct mirrors the table; texts are in
+ * an arena. No HTTP, no SQL here.
+ *
+ * Every save is a revision, whole, with the character's own lorebook: a change of the book is a
+ * change of the character. The newest revision equals the character.
  */
 #pragma once
 
 #include "base/arena.h"
 #include "base/json.h"
 #include "store/store.h"
+
+struct lore_book;
 
 struct character {
     int64_t id;
@@ -14,29 +20,59 @@ struct character {
     struct str alternate_greetings;  /* JSON array of texts */
     struct str group_only_greetings; /* JSON array of texts */
     struct str system_prompt, post_history_instructions, creator_notes;
-    struct str tags;                 /* JSON array of texts */
+    struct str tags; /* JSON array of texts */
     struct str creator, character_version;
-    struct str source;               /* JSON array of texts */
-    struct str extensions;           /* JSON object */
-    struct str unknown;              /* JSON object */
+    struct str source;     /* JSON array of texts */
+    struct str extensions; /* JSON object */
+    struct str unknown;    /* JSON object, see card.c */
     struct str tagline, visibility, content_tier, voice;
     double talkativeness;
     int64_t vrm_id;
-    struct str model_settings;       /* JSON object */
-    struct str avatar_blob;          /* STR_NONE: no portrait */
+    struct str model_settings; /* JSON object */
+    struct str avatar_blob;    /* STR_NONE: no portrait */
     struct str origin;
-    bool is_favourite;               /* of the reader it was loaded for */
+    bool is_favourite; /* of the reader it was loaded for */
     int64_t revision, created_at, updated_at, deleted_at;
 };
 
-/* Loads a character that `user_id` may see (own, public, or unlisted by its id). E_ABSENT otherwise, also when it is in the trash. */
-MUST_USE enum err character_load(struct db *db, struct arena *arena, int64_t id, int64_t user_id, struct character *character);
-/* The greeting: 0 is first_mes, 1.. the alternates. E_INPUT past the end. Macros are not replaced. */
-MUST_USE enum err character_greeting(struct arena *arena, const struct character *character, int64_t index, struct str *greeting);
+/* Loads a character that `user_id` may see (own, public, or unlisted by its id; those for adults
+ * only if the reader is one or the owner). E_ABSENT otherwise, also when it is in the trash. */
+MUST_USE enum err character_load(struct db *db, struct arena *arena, int64_t id, int64_t user_id,
+                                 struct character *character);
+/* The greeting: 0 is first_mes, 1.. the alternates. E_INPUT past the end. Macros are not replaced.
+ */
+MUST_USE enum err character_greeting(struct arena *arena, const struct character *character,
+                                     int64_t index, struct str *greeting);
 int64_t character_greeting_count(struct arena *arena, const struct character *character);
 /* What {{char}} is: the nickname if there is one (V3), else the name. */
 struct str character_shown_name(const struct character *character);
-/* "/api/v1/characters/<id>/avatar?v=<revision part of the blob key>" or STR_NONE. */
+/* "/api/v1/media/<blob key>" or STR_NONE. The key is the SHA-256 of the picture: it cannot be
+ * guessed, so whoever was shown it may load the picture without a header, as <img> must. */
 struct str character_avatar_url(struct arena *arena, int64_t id, struct str avatar_blob);
-/* Puts the starter cast of the binary on the stage of `owner_id`: public, all-ages, with lore and portraits. Writer thread, once. */
+/* Puts the starter cast of the binary on the stage of `owner_id`: public, all-ages, with lore and
+ * portraits. Writer thread, once. */
 MUST_USE enum err character_add_starters(struct tx *tx, int64_t owner_id);
+
+/* --- changes, on the writer thread ---------------------------------------------------------- */
+
+/* A character of this person that is not in the trash. E_ABSENT for what they may not see,
+ * E_DENIED for what is somebody else's. */
+MUST_USE enum err character_load_own(struct db *db, struct arena *arena, int64_t id,
+                                     int64_t user_id, struct character *character);
+/* Revision 1. Fills in id, times and revision; `book` may be NULL. */
+MUST_USE enum err character_insert(struct tx *tx, struct character *character,
+                                   struct lore_book *book);
+/* What happens to the character's own book in a save. */
+enum book_change { BOOK_STAYS, BOOK_IS_REPLACED, BOOK_IS_REMOVED };
+/* The next revision: raises `revision`, sets `updated_at`, stores it all. */
+MUST_USE enum err character_save(struct tx *tx, struct character *character, int64_t saved_by,
+                                 enum book_change change, struct lore_book *book);
+/* For lore_on_change(): the book of this character was changed by its own routes. */
+enum err character_book_changed(struct tx *tx, int64_t character_id, int64_t user_id);
+MUST_USE enum err character_trash(struct tx *tx, int64_t id, int64_t user_id);
+/* E_CONFLICT when it is not in the trash. */
+MUST_USE enum err character_restore(struct tx *tx, int64_t id, int64_t user_id);
+/* The contents of revision n become the next one; visibility stays what it is. */
+MUST_USE enum err character_bring_back(struct tx *tx, int64_t id, int64_t user_id, int64_t n);
+/* Copies what user_id may see; private, and theirs. *copy_id is filled in. */
+MUST_USE enum err character_duplicate(struct tx *tx, int64_t id, int64_t user_id, int64_t *copy_id);

@@ -15,9 +15,8 @@ void lore_on_change(lore_change_fn changed) {
 
 enum err lore_book_of_character(struct db *db, struct arena *arena, int64_t character_id,
                                 struct lore_book *book) {
-    int64_t book_id, updated_at;
-    enum err err = lore_store_book_of(db, character_id, &book_id, &updated_at);
-    return err != E_OK ? err : lore_store_load(db, arena, book_id, book);
+    enum err err = lore_store_head_of(db, arena, character_id, book);
+    return err != E_OK ? err : lore_store_entries(db, arena, book);
 }
 
 enum err lore_book_replace(struct tx *tx, int64_t character_id, int64_t owner_id,

@@ -61,6 +61,18 @@ enum err lore_store_head(struct db *db, struct arena *arena, int64_t book_id,
     return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
 }
 
+enum err lore_store_head_of(struct db *db, struct arena *arena, int64_t character_id,
+                            struct lore_book *book) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT " BOOK_COLUMNS "FROM lorebook WHERE character_id = :character");
+    bind_id(s, ":character", character_id);
+    bool is_there = stmt_row(s);
+    if (is_there)
+        *book = column_book(s, arena);
+    enum err err = stmt_done(s);
+    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+}
+
 #define ENTRY_COLUMNS                                                                  \
     "id, keys, secondary_keys, content, name, comment, enabled, constant, selective, " \
     "case_sensitive, use_regex, insertion_order, priority, position, extensions, unknown, place "
@@ -92,7 +104,7 @@ int64_t lore_store_entry_count(struct db *db, int64_t book_id) {
     return stmt_int(s, 0);
 }
 
-static enum err load_entries(struct db *db, struct arena *arena, struct lore_book *book) {
+enum err lore_store_entries(struct db *db, struct arena *arena, struct lore_book *book) {
     size_t room = 16;
     book->entries = ARENA_ARRAY(arena, struct lore_entry, room);
     struct stmt *s = DB_SQL(db, "SELECT " ENTRY_COLUMNS "FROM lore_entry "
@@ -114,7 +126,7 @@ static enum err load_entries(struct db *db, struct arena *arena, struct lore_boo
 enum err lore_store_load(struct db *db, struct arena *arena, int64_t book_id,
                          struct lore_book *book) {
     enum err err = lore_store_head(db, arena, book_id, book);
-    return err != E_OK ? err : load_entries(db, arena, book);
+    return err != E_OK ? err : lore_store_entries(db, arena, book);
 }
 
 struct lore_book *lore_store_books(struct db *db, struct arena *arena, int64_t owner_id,

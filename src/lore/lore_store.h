@@ -14,6 +14,11 @@ MUST_USE enum err lore_store_load(struct db *db, struct arena *arena, int64_t bo
 /* The same without entries. */
 MUST_USE enum err lore_store_head(struct db *db, struct arena *arena, int64_t book_id,
                                   struct lore_book *book);
+/* The same of a character's own one. */
+MUST_USE enum err lore_store_head_of(struct db *db, struct arena *arena, int64_t character_id,
+                                     struct lore_book *book);
+/* Adds the entries to a head. */
+MUST_USE enum err lore_store_entries(struct db *db, struct arena *arena, struct lore_book *book);
 /* Books that belong to a person, newest first, without entries. */
 struct lore_book *lore_store_books(struct db *db, struct arena *arena, int64_t owner_id,
                                    int64_t before_id, int64_t limit, size_t *count, enum err *err);

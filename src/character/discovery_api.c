@@ -1,0 +1,402 @@
+/*
+ * Finding characters: lists, search, tags, favourites, and the sweep of the trash.
+ *
+ * Search is by words first (FTS5, the last word as a prefix, names before descriptions); when that
+ * finds little, by likeness of names and tags over shared trigrams, so that a slip of the finger
+ * still finds. The best 200 are ranked; pages are cut from that, because a rank has no key to page
+ * by.
+ */
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/text.h"
+#include "character/character_api.h"
+#include "character/character_json.h"
+#include "character/character_reply.h"
+#include "loop/pool.h"
+#include "store/search.h"
+
+#include <stdlib.h>
+
+#include "base/banned.h"
+
+#define FOUND_LIMIT    200 /* characters of one search */
+#define FEW            5   /* found by words: then likeness is asked too */
+#define LIKENESS       0.4 /* of a typed word and a word of a name: "dragn" and "dragon" have 0.6 */
+#define TAGS_LIMIT     1000
+#define TRASH_MS       (INT64_C(30) * 24 * 3600 * 1000)
+#define SWEEP_EVERY_MS (INT64_C(3600) * 1000)
+#define SWEEP_ROWS     50 /* of one transaction: people who write meanwhile do not wait */
+
+struct list_query {
+    int64_t limit;
+    struct str cursor, tag, tier;
+    bool mine, trash;
+};
+
+struct search_query {
+    int64_t limit;
+    struct str q, cursor, tag, tier, sort;
+};
+
+struct page_query {
+    int64_t limit;
+    struct str cursor;
+};
+
+struct favourite_body {
+    int64_t character_id;
+};
+
+/* clang-format off */
+static const char *const sorts[] = {"relevance", "new", NULL};
+#define PAGE_ROWS(type) \
+    {"limit", FIELD_INT, AT(type, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."}, \
+    {"cursor", FIELD_TEXT, AT(type, cursor), .max = 40, .help = "next_cursor of the page before."}
+#define FILTER_ROWS(type) \
+    {"tag", FIELD_TEXT, AT(type, tag), .max = 200, .help = "Only with this tag, whatever its letter case."}, \
+    {"tier", FIELD_CHOICE, AT(type, tier), .choices = character_tiers, .help = "Only of this content tier."}
+static const struct field list_rows[] = {
+    PAGE_ROWS(struct list_query), FILTER_ROWS(struct list_query),
+    {"mine", FIELD_BOOL, AT(struct list_query, mine), .fallback = "false", .help = "Only your own."},
+    {"trash", FIELD_BOOL, AT(struct list_query, trash), .fallback = "false", .help = "Those of yours that are in the trash."},
+    {0}};
+static const struct field search_rows[] = {
+    PAGE_ROWS(struct search_query), FILTER_ROWS(struct search_query),
+    {"q", FIELD_TEXT, AT(struct search_query, q), .max = 200, .help = "Words of the name, the tagline, the tags, the creator or the description; slips are forgiven."},
+    {"sort", FIELD_CHOICE, AT(struct search_query, sort), .choices = sorts, .fallback = "relevance", .help = "Best first, or newest first."},
+    {0}};
+static const struct field page_rows[] = {PAGE_ROWS(struct page_query), {0}};
+static const struct field favourite_fields[] = {
+    {"character_id", FIELD_ID, AT(struct favourite_body, character_id), .is_required = true, .help = "One that you may see."},
+    {0}};
+static const struct field tag_rows[] = {
+    {"tag", FIELD_TEXT, .is_required = true, .help = "In lower case."},
+    {"count", FIELD_INT, .is_required = true, .help = "How many characters that you may see have it."},
+    {0}};
+static const struct shape tag_shape = {"Tag", tag_rows, "A tag, and how often it is used."};
+/* clang-format on */
+
+/* --- lists ---------------------------------------------------------------------------------- */
+
+static struct str fold_tag(struct arena *arena, struct str tag) {
+    return tag.len > 0 ? text_fold(arena, str_trim(tag)) : STR_NONE;
+}
+
+/* Answers with one page; list->limit is what was asked for. */
+static void reply_list(struct request *request, struct character_list *list, struct str cursor) {
+    size_t limit = (size_t)list->limit;
+    list->arena = request->arena;
+    list->user_id = request->caller.user_id;
+    list->before_id = INT64_MAX;
+    list->limit++;
+    if (cursor.len > 0 && id_parse(cursor, &list->before_id) != E_OK)
+        return reply_field_problem(request, "cursor", "This is not a cursor of this list.");
+    enum err err = character_store_list(store_reader(), list);
+    if (err != E_OK)
+        return reply_error(request, err);
+    struct json *json = reply_list_begin(request);
+    for (size_t i = 0; i < list->count && i < limit; i++)
+        character_write_summary(json, &list->items[i]);
+    struct id_text last =
+        list->count > limit ? id_text(list->items[limit - 1].id) : (struct id_text){""};
+    reply_list_end(request,
+                   list->count > limit ? str_dup(request->arena, str_from(last.at)) : STR_NONE);
+}
+
+static void list(struct request *request) {
+    const struct list_query *query = request->query_fields;
+    reply_list(request,
+               &(struct character_list){.limit = query->limit,
+                                        .tag = fold_tag(request->arena, query->tag),
+                                        .tier = query->tier,
+                                        .is_mine = query->mine,
+                                        .is_trash = query->trash},
+               query->cursor);
+}
+
+/* --- search --------------------------------------------------------------------------------- */
+
+struct found {
+    int64_t id;
+    double likeness;
+};
+
+/* How like the best word of `text` is to one typed word. */
+static double best_likeness(struct str typed, struct str text) {
+    struct str word;
+    size_t at = 0;
+    double best = 0;
+    while (best < 1 && text_next_word(text, &at, &word)) {
+        double likeness = text_similarity(typed, word);
+        best = likeness > best ? likeness : best;
+    }
+    return best;
+}
+
+/* The mean over the typed words: each should be there in some form. */
+static double likeness_of(struct str typed, struct str text) {
+    struct str word;
+    size_t at = 0, count = 0;
+    double sum = 0;
+    while (count < SEARCH_WORDS_LIMIT && text_next_word(typed, &at, &word)) {
+        sum += best_likeness(word, text);
+        count++;
+    }
+    return count ? sum / (double)count : 0;
+}
+
+static int by_likeness(const void *a, const void *b) {
+    const struct found *x = a, *y = b;
+    if (x->likeness != y->likeness)
+        return x->likeness < y->likeness ? 1 : -1;
+    return x->id < y->id ? 1 : -1;
+}
+
+static bool is_found(const struct character_search *search, int64_t id) {
+    for (size_t i = 0; i < search->count; i++)
+        if (search->ids[i] == id)
+            return true;
+    return false;
+}
+
+/* Adds what is like the typed words behind what has them. */
+static enum err add_alike(struct character_search *search, struct str typed) {
+    struct character_search fuzzy = *search;
+    struct found found[FOUND_LIMIT];
+    size_t count = 0;
+    fuzzy.query = search_fuzzy_query(search->arena, typed);
+    if (fuzzy.query.at == NULL)
+        return E_OK;
+    enum err err = character_store_search_fuzzy(store_reader(), &fuzzy);
+    for (size_t i = 0; i < fuzzy.count && err == E_OK; i++) {
+        double likeness = likeness_of(typed, fuzzy.names[i]);
+        if (likeness >= LIKENESS && !is_found(search, fuzzy.ids[i]))
+            found[count++] = (struct found){fuzzy.ids[i], likeness};
+    }
+    qsort(found, count, sizeof(found[0]), by_likeness);
+    for (size_t i = 0; i < count && search->count < FOUND_LIMIT; i++)
+        search->ids[search->count++] = found[i].id;
+    return err;
+}
+
+static enum err find(struct character_search *search, const struct search_query *query) {
+    search->ids = ARENA_ARRAY(search->arena, int64_t, FOUND_LIMIT);
+    search->query = search_query(search->arena, query->q, true);
+    if (search->query.at == NULL)
+        return E_OK;
+    bool by_age = str_eq(query->sort, STR("new"));
+    enum err err = by_age ? character_store_search_newest(store_reader(), search)
+                          : character_store_search(store_reader(), search);
+    return err == E_OK && search->count < FEW ? add_alike(search, query->q) : err;
+}
+
+static enum err read_place(struct str cursor, int64_t *place) {
+    *place = 0;
+    if (cursor.len == 0)
+        return E_OK;
+    return str_to_int(cursor, place) == E_OK && *place >= 0 && *place <= FOUND_LIMIT ? E_OK
+                                                                                     : E_INPUT;
+}
+
+static void reply_found(struct request *request, const struct character_search *search,
+                        int64_t place, int64_t limit) {
+    size_t from = (size_t)place < search->count ? (size_t)place : search->count;
+    size_t want = search->count - from < (size_t)limit ? search->count - from : (size_t)limit;
+    size_t count;
+    struct character_summary *items = ARENA_ARRAY(request->arena, struct character_summary, want);
+    enum err err = character_store_by_ids(store_reader(), request->arena, search->user_id,
+                                          search->ids + from, want, items, &count);
+    if (err != E_OK)
+        return reply_error(request, err);
+    struct json *json = reply_list_begin(request);
+    for (size_t i = 0; i < count; i++)
+        character_write_summary(json, &items[i]);
+    bool has_more = from + want < search->count;
+    reply_list_end(request, has_more ? str_printf(request->arena, "%zu", from + want) : STR_NONE);
+}
+
+static void search(struct request *request) {
+    const struct search_query *query = request->query_fields;
+    struct str tag = fold_tag(request->arena, query->tag);
+    int64_t place;
+    if (query->q.len == 0)
+        return reply_list(
+            request,
+            &(struct character_list){.limit = query->limit, .tag = tag, .tier = query->tier},
+            query->cursor);
+    if (read_place(query->cursor, &place) != E_OK)
+        return reply_field_problem(request, "cursor", "This is not a cursor of this search.");
+    struct character_search search = {.arena = request->arena,
+                                      .user_id = request->caller.user_id,
+                                      .tag = tag,
+                                      .tier = query->tier,
+                                      .limit = FOUND_LIMIT};
+    enum err err = find(&search, query);
+    if (err != E_OK)
+        return reply_error(request, err);
+    reply_found(request, &search, place, query->limit);
+}
+
+/* --- tags ----------------------------------------------------------------------------------- */
+
+static struct pool_kind tags_kind = {.name = "tags", .running_limit = 1, .queue_limit = 64};
+
+struct counting {
+    struct request *request;
+    struct tag_count *tags;
+    size_t count;
+    int64_t from, limit;
+    enum err err;
+};
+
+static void pool_count_tags(void *ctx) {
+    struct counting *c = ctx;
+    struct db *db = pool_reader_open();
+    c->err = E_STORAGE;
+    if (db == NULL)
+        return;
+    c->tags = ARENA_ARRAY(c->request->arena, struct tag_count, TAGS_LIMIT);
+    c->err = pool_character_store_tags(db, c->request->arena, c->request->caller.user_id,
+                                       TAGS_LIMIT, c->tags, &c->count);
+    pool_reader_close(db);
+}
+
+static void on_counted(enum err err, void *ctx) {
+    struct counting *c = ctx;
+    if (err != E_OK || (err = c->err) != E_OK)
+        return reply_error(c->request, err);
+    size_t from = (size_t)c->from, end = from + (size_t)c->limit;
+    struct json *json = reply_list_begin(c->request);
+    for (size_t i = from; i < c->count && i < end; i++) {
+        json_object_begin(json);
+        JSON_STR(json, "tag", c->tags[i].tag);
+        JSON_INT(json, "count", c->tags[i].count);
+        json_object_end(json);
+    }
+    reply_list_end(c->request,
+                   end < c->count ? str_printf(c->request->arena, "%zu", end) : STR_NONE);
+}
+
+static void list_tags(struct request *request) {
+    const struct page_query *query = request->query_fields;
+    struct counting *c = ARENA_NEW(request->arena, struct counting);
+    c->request = request;
+    c->limit = query->limit;
+    if (query->cursor.len > 0 &&
+        (str_to_int(query->cursor, &c->from) != E_OK || c->from < 0 || c->from > TAGS_LIMIT))
+        return reply_field_problem(request, "cursor", "This is not a cursor of this list.");
+    if (pool_run(&tags_kind, pool_count_tags, on_counted, c, NULL) != E_OK)
+        reply_retry_later(request, 503, 1, "Too many are counting tags at once.");
+}
+
+/* --- favourites ----------------------------------------------------------------------------- */
+
+static void list_favourites(struct request *request) {
+    const struct page_query *query = request->query_fields;
+    reply_list(request, &(struct character_list){.limit = query->limit, .is_favourites = true},
+               query->cursor);
+}
+
+struct favour {
+    struct request *request;
+    int64_t id;
+};
+
+static struct favour *favour_new(struct request *request, int64_t id) {
+    struct favour *f = ARENA_NEW(request->arena, struct favour);
+    f->request = request;
+    f->id = id;
+    return f;
+}
+
+static enum err writer_add(struct tx *tx, void *ctx) {
+    struct favour *f = ctx;
+    struct character_summary summary;
+    int64_t user_id = f->request->caller.user_id;
+    enum err err = character_store_summary(tx_db(tx), f->request->arena, f->id, user_id, &summary);
+    return err == E_OK ? character_store_add_favourite(tx, user_id, f->id) : err;
+}
+
+static void on_added(enum err err, void *ctx) {
+    struct favour *f = ctx;
+    struct request *request = f->request;
+    struct character_summary summary;
+    if (err == E_OK)
+        err = character_store_summary(store_reader(), request->arena, f->id,
+                                      request->caller.user_id, &summary);
+    if (err != E_OK)
+        return reply_error(request, err);
+    character_write_summary(reply_json(request), &summary);
+    reply_send(request, 201);
+}
+
+static void add_favourite(struct request *request) {
+    const struct favourite_body *body = request->body;
+    store_write(writer_add, on_added, favour_new(request, body->character_id));
+}
+
+static enum err writer_remove(struct tx *tx, void *ctx) {
+    struct favour *f = ctx;
+    return character_store_remove_favourite(tx, f->request->caller.user_id, f->id);
+}
+
+static void on_removed(enum err err, void *ctx) {
+    struct favour *f = ctx;
+    if (err != E_OK)
+        return reply_error(f->request, err);
+    reply_empty(f->request, 204);
+}
+
+/* What is no favourite is not one afterwards either: 204, whatever the id. */
+static void remove_favourite(struct request *request) {
+    store_write(writer_remove, on_removed, favour_new(request, request->ids[0]));
+}
+
+/* --- the sweep ------------------------------------------------------------------------------ */
+
+struct sweep {
+    struct job *job;
+    bool has_more;
+};
+
+static enum err writer_sweep(struct tx *tx, void *ctx) {
+    struct sweep *sweep = ctx;
+    return character_store_sweep(tx, clock_now_ms() - TRASH_MS, SWEEP_ROWS, &sweep->has_more);
+}
+
+static void on_swept(enum err err, void *ctx) {
+    struct sweep *sweep = ctx;
+    if (err == E_OK && sweep->has_more && !sweep->job->is_cancelled)
+        return store_write(writer_sweep, on_swept, sweep);
+    job_finish(sweep->job, err, "the trash could not be emptied");
+}
+
+static void run_sweep(struct job *job) {
+    struct sweep *sweep = ARENA_NEW(&job->arena, struct sweep);
+    sweep->job = job;
+    store_write(writer_sweep, on_swept, sweep);
+}
+
+/* clang-format off */
+const struct job_kind character_jobs[] = {
+    {.name = "trash.sweep", .run = run_sweep, .attempts_limit = 5, .lease_ms = 60000, .running_limit = 1, .every_ms = SWEEP_EVERY_MS},
+    {0}};
+
+#define FAVOURITES "/api/v1/users/me/favorites"
+const struct route discovery_routes[] = {
+    {METHOD_GET, "/api/v1/characters", list, WHO_MEMBER, SCOPE_READ, .query = list_rows, .query_size = sizeof(struct list_query), .tag = "characters",
+     .operation = "listCharacters", .summary = "Your own and public characters, newest first.", .answer = &character_summary_shape, .answer_is_list = true},
+    {METHOD_GET, "/api/v1/characters/search", search, WHO_MEMBER, SCOPE_READ, .query = search_rows, .query_size = sizeof(struct search_query), .tag = "characters",
+     .operation = "searchCharacters", .summary = "Characters by words, with slips forgiven; without q, by tag and tier.", .answer = &character_summary_shape,
+     .answer_is_list = true},
+    {METHOD_GET, "/api/v1/tags", list_tags, WHO_MEMBER, SCOPE_READ, .query = page_rows, .query_size = sizeof(struct page_query), .tag = "characters",
+     .operation = "listTags", .summary = "Tags of the characters that you may see, the most used first.", .answer = &tag_shape, .answer_is_list = true},
+    {METHOD_GET, FAVOURITES, list_favourites, WHO_MEMBER, SCOPE_READ, .query = page_rows, .query_size = sizeof(struct page_query), .tag = "characters",
+     .operation = "listFavourites", .summary = "Your favourites, the newest character first.", .answer = &character_summary_shape, .answer_is_list = true},
+    {METHOD_POST, FAVOURITES, add_favourite, WHO_MEMBER, SCOPE_WRITE, .body = favourite_fields, .body_size = sizeof(struct favourite_body), .tag = "characters",
+     .operation = "addFavourite", .summary = "Makes a character a favourite; again is no error.", .status = 201, .answer = &character_summary_shape},
+    {METHOD_DELETE, FAVOURITES "/{character_id}", remove_favourite, WHO_MEMBER, SCOPE_WRITE, .tag = "characters", .operation = "removeFavourite",
+     .summary = "No favourite any more.", .status = 204},
+    {0}};
+/* clang-format on */
