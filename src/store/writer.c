@@ -27,12 +27,12 @@
  * the file's new size and blocks through the file system's journal: another thread of the kernel,
  * and other people's dirty data with it.
  *
- * So the log is given 16 MiB of written zeros when the writer first has nothing to do (fallocate is
- * no help: unwritten extents go through the journal too), SQLite keeps the file's size when it
- * starts over, and checkpoints run when nothing came for LOG_IDLE_WAIT_MS, or when the log has
- * reached LOG_LIMIT_PAGES: under load every page is rewritten many times, so a longer log is also
- * less to write back. What remains are steps of 4 ms when another process holds the core to which
- * the sync returns: the kernel's tick, not the disk.
+ * So the log is given 16 MiB of written zeros when the writer has something in it and nothing to do
+ * (fallocate is no help: unwritten extents go through the journal too), SQLite keeps the file's
+ * size when it starts over, and checkpoints run when nothing came for LOG_IDLE_WAIT_MS, or when the
+ * log has reached LOG_LIMIT_PAGES: under load every page is rewritten many times, so a longer log
+ * is also less to write back. What remains are steps of 4 ms when another process holds the core to
+ * which the sync returns: the kernel's tick, not the disk.
  *
  * Only this connection ever checkpoints: SQLite before 3.51.3 has a race between checkpointers.
  *
@@ -393,7 +393,7 @@ static void checkpoint(void) {
 static int64_t idle_wait_ms(void) {
     if (!writer.may_checkpoint)
         return 0;
-    if (writer.has_grown && writer.db->wal_pages < LOG_IDLE_PAGES)
+    if (writer.db->wal_pages < (writer.has_grown ? LOG_IDLE_PAGES : 1))
         return 0;
     return writer.is_held ? LOG_HELD_WAIT_MS : LOG_IDLE_WAIT_MS;
 }
