@@ -14,8 +14,9 @@
  * what this program reaches is what its settings say.
  * - `Expect: 100-continue` is never sent: many model servers do not answer it, and each would cost
  * a second.
- * - A 4 KiB receive buffer: events of a model are some hundred bytes, and a thousand replies run at
- * once.
+ * - Little memory per call, because a thousand replies run at once: a receive buffer of 2 KiB
+ * (events of a model are some hundred bytes), and the request's body, which is a whole prompt, is
+ * given back as soon as the answer begins.
  *
  * Deadlines: libcurl watches connecting and the total; the first byte and the gaps are one timer of
  * ours per call. A gap only notes the time of each read; the timer looks at it when it fires, so a
@@ -43,7 +44,7 @@
 #define FIRST_BYTE_MS        60000
 #define IDLE_MS              30000
 #define LIMIT_BYTES          ((size_t)8 << 20)
-#define RECEIVE_BUFFER_BYTES 4096L
+#define RECEIVE_BUFFER_BYTES 2048L
 #define UPLOAD_BUFFER_BYTES \
     16384L /* the least that libcurl takes; the default of 64 KiB would be held per call */
 #define KEPT_CONNECTIONS 256L /* open ones that libcurl may hold for the next call */
@@ -57,6 +58,8 @@ struct fetch {
     struct list node;
     CURL *easy;
     struct curl_slist *headers;
+    char *body; /* of the request; NULL once libcurl needs it no more */
+    size_t body_len;
     void (*head)(void *ctx, int status, struct str content_type);
     void (*body_bytes)(void *ctx, struct str bytes);
     void (*done)(void *ctx, const struct fetch_result *result);
@@ -143,6 +146,19 @@ static void read_retry_after_ms(struct fetch *fetch, struct str line) {
             ms < (double)RETRY_AFTER_LIMIT_MS ? (int64_t)ms : RETRY_AFTER_LIMIT_MS;
 }
 
+/*
+ * libcurl would send the body again only where nothing has been answered yet. What answers before
+ * it has heard all (an early refusal) may still have the rest read from here.
+ */
+static void give_back_body(struct fetch *fetch) {
+    curl_off_t sent = 0;
+    engine.curl->easy_getinfo(fetch->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    if (fetch->body == NULL || (size_t)sent < fetch->body_len)
+        return;
+    free(fetch->body);
+    fetch->body = NULL;
+}
+
 static void tell_head(struct fetch *fetch) {
     long status = 0;
     const char *type = NULL;
@@ -150,6 +166,7 @@ static void tell_head(struct fetch *fetch) {
     if (status < 200) /* 100 and 103 come before the answer */
         return;
     fetch->has_head = true;
+    give_back_body(fetch);
     engine.curl->easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
     if (fetch->head)
         fetch->head(fetch->ctx, (int)status, str_from(type));
@@ -271,8 +288,8 @@ static void set_request(struct fetch *fetch, struct arena *scratch,
     set(fetch->easy, CURLOPT_URL, str_dup_z(scratch, options->url));
     if (!is_get) {
         set(fetch->easy, CURLOPT_POST, 1L);
-        set(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)options->body.len);
-        set(fetch->easy, CURLOPT_COPYPOSTFIELDS, options->body.len ? options->body.at : "");
+        set(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->body_len);
+        set(fetch->easy, CURLOPT_POSTFIELDS, fetch->body ? fetch->body : "");
     }
     if (!is_get && strcmp(options->method, "POST") != 0)
         set(fetch->easy, CURLOPT_CUSTOMREQUEST, options->method);
@@ -542,6 +559,7 @@ static void tell(struct fetch *fetch, CURLcode code) {
     fetch->stopped = E_CANCELLED; /* a late fetch_cancel() finds nothing to do */
     fetch->done(fetch->ctx, &result);
     fetch->magic = 0;
+    free(fetch->body);
     free(fetch);
 }
 
@@ -563,6 +581,12 @@ static struct fetch *fetch_new(const struct fetch_options *options) {
     fetch->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
     fetch->idle_ms = or_default(options->idle_ms, IDLE_MS);
     fetch->total_ms = or_default(options->total_ms, 0);
+    if (options->body.len) {
+        fetch->body = malloc(options->body.len);
+        BUG_IF(fetch->body == NULL);
+        memcpy(fetch->body, options->body.at, options->body.len);
+        fetch->body_len = options->body.len;
+    }
     fetch->limit_bytes = options->limit_bytes ? options->limit_bytes : LIMIT_BYTES;
     return fetch;
 }

@@ -176,6 +176,27 @@ static void a_large_body_waits_for_no_100_continue(void **state) {
     assert_null(strstr(fake.requests[0], "Expect:"));
 }
 
+/* More than libcurl puts into its first packet, answered after the headers: the rest is still read
+ * from our copy. */
+static void an_answer_may_come_before_the_request_is_over(void **state) {
+    (void)state;
+    static char body[4 << 20];
+    static const struct fake_step script[] = {{FAKE_RAW, FAKE_STREAM_HEAD("a/b")},
+                                              {FAKE_CHUNK, "early"},
+                                              {FAKE_WAIT, .ms = 30},
+                                              {FAKE_LAST_CHUNK},
+                                              {0}};
+    memset(body, 'x', sizeof body);
+    play(script);
+    fake.is_hasty = true;
+    struct fetch_options options = get();
+    options.method = "POST";
+    options.body = str_of(body, sizeof body);
+    options.total_ms = 3000;
+    run(options);
+    assert_memory_equal(calls[0].body, "early", 5);
+}
+
 static void errors_of_http_are_answers(void **state) {
     (void)state;
     static const struct fake_step script[] = {
@@ -611,6 +632,7 @@ int main(void) {
         TEST(an_answer_comes_whole),
         TEST(a_body_and_headers_are_sent),
         TEST(a_large_body_waits_for_no_100_continue),
+        TEST(an_answer_may_come_before_the_request_is_over),
         TEST(errors_of_http_are_answers),
         TEST(informational_answers_are_passed_over),
         TEST(redirects_are_not_followed),
