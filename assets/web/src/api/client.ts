@@ -5,8 +5,7 @@
 // whole family, so a lock across all tabs lets one of them refresh at a time.
 // A POST carries an Idempotency-Key; so when the network breaks under it, it may be sent again without doing it twice.
 
-import type { Problem } from './common';
-import type { SignedIn } from './types';
+import type { Problem, SignedIn } from './types';
 
 export class ApiError extends Error {
   readonly status: number;

@@ -1,228 +1,757 @@
-// The objects of the API. Written by scripts/types.mjs from openapi.json: change the server, then run `npm run types`.
-
-export interface SetupState {
-  needed: boolean;
-  registration: 'closed' | 'invite' | 'open';
-  version: string;
-}
-
-export interface User {
-  id: string;
-  email?: string;
-  display_name: string;
-  role: 'owner' | 'admin' | 'moderator' | 'creator' | 'member';
-  created_at?: string;
-}
-
-export interface SignedIn {
-  user: User;
-  access_token: string;
-  expires_in: number;
-}
-
-export interface Session {
-  id: string;
-  device: string;
-  address: string;
-  is_current: boolean;
-  created_at: string;
-  last_used_at: string;
-  expires_at: string;
-}
+// The objects of the API. Written by scripts/types.mjs from openapi.json: change the server, then run `./dev types`.
 
 export interface ApiKey {
+  /** The key. */
   id: string;
+  /** What it is for. */
   name: string;
+  /** Its first letters. */
   hint: string;
+  /** What it may do. */
   scopes: string[];
+  /** The key itself: only in the answer that made it. */
   key?: string;
+  /** When it was made. */
   created_at: string;
+  /** When it ends. */
   expires_at: string | null;
+  /** When it was last used, to the minute. */
   last_used_at: string | null;
 }
 
-export interface Preferences {
-  theme?: 'system' | 'light' | 'dark';
-  language?: string;
-  content_tier?: string;
-  font_percent?: number;
-  memory_panel?: boolean;
-  typing_indicator?: boolean;
-  notifications?: boolean;
-  enter_sends?: boolean;
-}
-
-export interface Persona {
-  id: string;
-  name: string;
-  description: string;
-  avatar_url: string | null;
-  is_default: boolean;
+export interface Branch {
+  /** The last message of this branch. */
+  leaf_id: string;
+  /** Where it leaves another branch; null for the first. */
+  fork_message_id: string | null;
+  /** The beginning of its last message. */
+  last_line: string;
+  /** It is the path that is shown now. */
+  is_shown: boolean;
+  /** When its last message was written. */
+  created_at: string;
 }
 
 export interface Character {
+  /** The character. */
   id: string;
+  /** Whose it is. */
   owner_id: string;
+  /** Its name. */
   name: string;
+  /** What {{char}} becomes, when it is not empty. */
   nickname: string;
-  description: string;
-  personality: string;
-  scenario: string;
-  first_mes: string;
-  mes_example: string;
-  alternate_greetings: string[];
-  group_only_greetings: string[];
-  system_prompt: string;
-  post_history_instructions: string;
-  creator_notes: string;
-  tags: string[];
-  creator: string;
-  character_version: string;
+  /** One line for the playbill. */
   tagline: string;
+  /** For finding it. */
+  tags: string[];
+  /** Who wrote it. */
+  creator: string;
+  /** Who may see it: its owner; whoever has its address; everybody here. */
   visibility: 'private' | 'unlisted' | 'public';
-  content_tier: string;
+  /** For whom it is. */
+  content_tier: 'all_ages' | 'mature' | 'adult';
+  /** Its portrait; loads without a token. */
   avatar_url: string | null;
+  /** 0 to 1: how readily it speaks in a group. */
   talkativeness: number;
-  lore_count?: number;
+  /** It is among your favourites. */
   favourite: boolean;
+  /** What people think of it; null: nobody has said. */
+  rating: number | null;
+  /** Raised by every save. */
+  revision: number;
+  /** Since when. */
+  created_at: string;
+  /** Last save. */
+  updated_at: string;
+  /** Who it is. */
+  description: string;
+  /** In short. */
+  personality: string;
+  /** Where it begins. */
+  scenario: string;
+  /** Its first line. */
+  first_mes: string;
+  /** How it talks; blocks begin with <START>. */
+  mes_example: string;
+  /** Other first lines. */
+  alternate_greetings: string[];
+  /** First lines in groups. */
+  group_only_greetings: string[];
+  /** Instead of the house's; {{original}} is what it replaces. */
+  system_prompt: string;
+  /** Said after the talk. */
+  post_history_instructions: string;
+  /** For people, never for the model. */
+  creator_notes: string;
+  /** The same in other languages, by their two letters. */
+  creator_notes_multilingual: unknown;
+  /** The creator's own version. */
+  character_version: string;
+  /** Where the card came from. */
+  source: string[];
+  /** Files that the card names, kept for export. */
+  assets: unknown;
+  /** Data of other programs, kept as it is. */
+  extensions: unknown;
+  /** The voice it speaks with. */
+  voice: string;
+  /** Its 3D model. */
+  vrm_id: string | null;
+  /** Sampler settings of its own. */
+  model_settings: unknown;
+  /** Its own lorebook, for the routes of lorebooks. */
+  lorebook_id: string | null;
+  /** Its own lorebook, as Character Card V3 has it. */
+  character_book: unknown;
+}
+
+export interface CharacterRevision {
+  /** Its number. */
+  revision: number;
+  /** Who saved it. */
+  saved_by: string;
+  /** When. */
+  created_at: string;
+}
+
+export interface CharacterRevisionWhole {
+  /** Its number. */
+  revision: number;
+  /** Who saved it. */
+  saved_by: string;
+  /** When. */
+  created_at: string;
+  /** The character as it was. */
+  character: Character;
+}
+
+export interface CharacterSummary {
+  /** The character. */
+  id: string;
+  /** Whose it is. */
+  owner_id: string;
+  /** Its name. */
+  name: string;
+  /** What {{char}} becomes, when it is not empty. */
+  nickname: string;
+  /** One line for the playbill. */
+  tagline: string;
+  /** For finding it. */
+  tags: string[];
+  /** Who wrote it. */
+  creator: string;
+  /** Who may see it: its owner; whoever has its address; everybody here. */
+  visibility: 'private' | 'unlisted' | 'public';
+  /** For whom it is. */
+  content_tier: 'all_ages' | 'mature' | 'adult';
+  /** Its portrait; loads without a token. */
+  avatar_url: string | null;
+  /** 0 to 1: how readily it speaks in a group. */
+  talkativeness: number;
+  /** It is among your favourites. */
+  favourite: boolean;
+  /** What people think of it; null: nobody has said. */
+  rating: number | null;
+  /** Raised by every save. */
+  revision: number;
+  /** Since when. */
+  created_at: string;
+  /** Last save. */
+  updated_at: string;
+  /** In the trash since then; only in the list of the trash. */
+  deleted_at?: string;
+}
+
+export interface Conversation {
+  /** The conversation. */
+  id: string;
+  /** Whose it is. */
+  owner_id: string;
+  /** Its name. */
+  title: string;
+  /** Who takes part. */
+  characters: ConversationCharacter[];
+  /** Who the person is here; null: their default. */
+  persona_id: string | null;
+  /** One character, or several. */
+  mode: 'single' | 'group';
+  /** What was set for it. */
+  settings: ConversationSettings;
+  /** The last message of the path that is shown. */
+  head_id: string | null;
+  /** The conversation it was branched off. */
+  from_conversation_id: string | null;
+  /** The message at which it was. */
+  from_message_id: string | null;
+  /** Stands first in lists. */
+  pinned: boolean;
+  /** Out of the way. */
+  archived: boolean;
+  /** Replies that nobody has seen. */
+  unread: number;
+  /** The beginning of the newest message. */
+  last_line: string;
+  /** When something was last said. */
+  last_message_at: string;
+  /** Raised by every change of title, settings and the like. */
+  revision: number;
+  /** When it began. */
+  created_at: string;
+  /** When it last changed. */
+  updated_at: string;
+  /** When it went to the trash. */
+  deleted_at?: string;
+}
+
+export interface ConversationCharacter {
+  /** The character. */
+  id: string;
+  /** Its name. */
+  name: string;
+  /** Its portrait. */
+  avatar_url: string | null;
+  /** The character has been deleted; the talk stays. */
+  is_gone: boolean;
+}
+
+export interface ConversationSettings {
+  /** A note to the model that is laid into the talk, a few messages from the end. */
+  author_note?: string | null;
+  /** How many messages stand after the note. */
+  author_note_depth?: number;
+  /** A scenario instead of the card's. */
+  scenario?: string | null;
+  /** A system prompt instead of the card's; {{original}} stands for the house's. */
+  system_prompt?: string | null;
+  /** Which route of models answers. */
+  route?: string | null;
+  /** Sampling temperature; -1 leaves it to the endpoint, here and below. */
+  temperature?: number;
+  /** Nucleus sampling. */
+  top_p?: number;
+  /** Least probability relative to the best token. */
+  min_p?: number;
+  /** Only the best k tokens. */
+  top_k?: number;
+  /** Against repeating words by count. */
+  frequency_penalty?: number;
+  /** Against repeating words at all. */
+  presence_penalty?: number;
+  /** Multiplicative penalty, as local endpoints have it. */
+  repetition_penalty?: number;
+  /** Makes sampling repeatable where the endpoint can. */
+  seed?: number;
+  /** The longest reply; 0 leaves it to the model's setting. */
+  reply_tokens?: number;
+  /** Texts at which a reply ends. */
+  stop?: string[];
+}
+
+export interface DiscoveredServer {
+  /** Which server it is: ollama, llamacpp, lmstudio, koboldcpp, vllm, openai. */
+  kind: string;
+  /** Its name for people. */
+  label: string;
+  /** The provider to add it with. */
+  provider: string;
+  /** Where it is. */
+  base_url: string;
+  /** Its version, if it says. */
+  version: string | null;
+  /** The models it has. */
+  models: string[];
+  /** The context it is set to, if it says. */
+  context_tokens: number | null;
+  /** It wants to know who asks. */
+  needs_key: boolean;
+  /** It is still loading its model. */
+  is_loading: boolean;
+}
+
+export interface ImportReport {
+  /** One for each file, in order. */
+  items: ImportedFile[];
+}
+
+export interface ImportedFile {
+  /** Its name, as it was sent. */
+  file: string;
+  /** What became of it. */
+  status: 'imported' | 'failed';
+  /** The new character, private. */
+  character?: Character;
+  /** Why it was not taken. */
+  error?: string;
+  /** What was odd, and what was done about it. */
+  warnings: string[];
+}
+
+export interface Invite {
+  /** The invitation. */
+  id: string;
+  /** What the invited type in. */
+  code: string;
+  /** What they become. */
+  role: 'member' | 'creator' | 'moderator' | 'admin';
+  /** For whom. */
+  note: string;
+  /** How many may still come in. */
+  uses_left: number;
+  /** Who made it. */
+  created_by: string;
+  /** When. */
+  created_at: string;
+  /** When it ends. */
+  expires_at: string | null;
+}
+
+export interface LoreEntry {
+  /** The entry. */
+  id: string;
+  /** Any of these fires it. */
+  keys: string[];
+  /** Of a selective entry: one of these must be there too. */
+  secondary_keys: string[];
+  /** What is told to the model. */
+  content: string;
+  /** A label. */
+  name: string;
+  /** A note. */
+  comment: string;
+  /** It may fire. */
+  enabled: boolean;
+  /** It always fires. */
+  constant: boolean;
+  /** It needs a secondary key too. */
+  selective: boolean;
+  /** Letter case matters. */
+  case_sensitive: boolean | null;
+  /** Kept for export. */
+  use_regex: boolean;
+  /** Lower stands earlier in the prompt. */
+  insertion_order: number;
+  /** Lower is dropped first. */
+  priority: number | null;
+  /** Before or after the character's definition. */
+  position: 'before_char' | 'after_char' | null;
+  /** Data of other programs. */
+  extensions: unknown;
+}
+
+export interface LoreVerdict {
+  /** The entry. */
+  entry_id: string;
+  /** Its name, comment or first key. */
+  name: string;
+  /** It would stand in the prompt, or would if the budget allowed. */
+  fires: boolean;
+  /** It fires, but the book's budget is used up. */
+  is_dropped: boolean;
+  /** Why, or why not. */
+  reason: string;
+  /** The key that fired it. */
+  key: string | null;
+  /** An estimate of what it takes; 0 for what does not fire. */
+  tokens: number;
+}
+
+export interface Lorebook {
+  /** The book. */
+  id: string;
+  /** The character whose own book it is. */
+  character_id: string | null;
+  /** Its name. */
+  name: string;
+  /** What it is about. */
+  description: string;
+  /** How many messages keys are looked for in; null: 2. */
+  scan_depth: number | null;
+  /** How much of the prompt it may take; null: its share. */
+  token_budget: number | null;
+  /** Entries may be fired by what other entries say. */
+  recursive_scanning: boolean;
+  /** Data of other programs. */
+  extensions: unknown;
+  /** How many entries it has. */
+  entry_count: number;
+  /** Since when. */
+  created_at: string;
+  /** Last change of the book or an entry. */
+  updated_at: string;
+}
+
+export interface Message {
+  /** The message. */
+  id: string;
+  /** Its conversation. */
+  conversation_id: string;
+  /** The message before. */
+  parent_id: string | null;
+  /** The part it plays in the prompt. */
+  role: 'user' | 'assistant' | 'system';
+  /** Who speaks. */
+  author: MessageAuthor;
+  /** The text of the shown variant. */
+  content: string;
+  /** The shown variant among all. */
+  swipe: Swipe;
+  /** How the text came to its end, or that it is still coming. */
+  state: 'streaming' | 'complete' | 'stopped' | 'interrupted' | 'failed';
+  /** Shown to people, not to the model. */
+  hidden: boolean;
+  /** The model's thinking, kept apart. */
+  reasoning?: string;
+  /** Which model spoke. */
+  model?: string;
+  /** Tokens, where they are known. */
+  usage?: Usage;
+  /** Why the reply ended. */
+  finish_reason?: string;
+  /** The sender's own key, of an import. */
+  external_id?: string;
+  /** Raised by every edit; the ETag follows it. */
+  revision: number;
+  /** When it was said. */
+  created_at: string;
+  /** When it last changed. */
+  updated_at: string;
+  /** When it went to the trash. */
+  deleted_at?: string;
+}
+
+export interface MessageAuthor {
+  /** What speaks. */
+  kind: 'user' | 'character' | 'system';
+  /** The user or the character. */
+  id: string | null;
+  /** The name at that time. */
+  name: string;
+}
+
+export interface MessageCount {
+  /** How many went to the trash. */
+  deleted?: number;
+  /** How many came back. */
+  restored?: number;
+}
+
+export interface MessageRevision {
+  /** Of which variant. */
+  swipe: number;
+  /** The message's revision then. */
+  revision: number;
+  /** A text that was replaced, or one that came too late. */
+  kind: 'before_edit' | 'before_continue' | 'refused';
+  /** The text. */
+  content: string;
+  /** Who made the change. */
+  saved_by: string;
+  /** When. */
+  created_at: string;
+}
+
+export interface Model {
+  id: string;
+  /** What people see. */
+  name: string;
+  provider: 'openai' | 'ollama' | 'anthropic' | 'understudy';
+  base_url: string;
+  /** The endpoint's name for it. */
+  model: string;
+  /** A key is kept for it. */
+  has_key: boolean;
+  context_tokens: number;
+  reply_tokens: number;
+  /** What token estimates are multiplied with, learned from reported usage. */
+  tokens_scale: number;
+  is_enabled: boolean;
+  /** As the last calls found it. */
+  health: 'unknown' | 'ok' | 'failing' | 'resting';
+  /** How long it is still left alone after failures; 0: it is not. */
+  resting_ms: number;
   revision: number;
   created_at: string;
   updated_at: string;
 }
 
-export interface ImportReport {
-  items: {
-    file: string;
-    status: string;
-    character?: Character;
-    error?: string;
-  }[];
-}
-
-export interface TagCount {
-  tag: string;
-  count: number;
-}
-
-export interface ConversationSettings {
-  author_note?: string;
-  author_note_depth?: number;
-  scenario?: string;
-  system_prompt?: string;
-  route?: string;
-  temperature?: number;
-  reply_tokens?: number;
-}
-
-export interface Conversation {
-  id: string;
-  title: string;
-  characters: { id: string; name: string; avatar_url: string | null }[];
-  persona_id: string | null;
-  settings: ConversationSettings;
-  pinned: boolean;
-  archived: boolean;
-  unread: number;
-  last_message_at: string | null;
-  last_line: string;
-  created_at: string;
-  updated_at: string;
-}
-
-export interface MessageAuthor {
-  kind: 'user' | 'character' | 'system';
-  id: string | null;
-  name: string;
-}
-
-export type MessageState = 'streaming' | 'complete' | 'stopped' | 'interrupted' | 'failed';
-
-export interface Message {
-  id: string;
-  conversation_id: string;
-  parent_id: string | null;
-  role: 'user' | 'assistant' | 'system';
-  author: MessageAuthor;
-  content: string;
-  swipe: { index: number; count: number };
-  state: MessageState;
-  hidden: boolean;
-  reasoning?: string | null;
-  model?: string;
-  usage?: Usage;
-  finish_reason?: string | null;
-  revision?: number;
-  created_at: string;
-  updated_at: string;
-  deleted_at?: string | null;
-}
-
-export interface Usage {
-  prompt_tokens?: number;
-  reply_tokens?: number;
-}
-
-export interface Prompt {
-  model: string;
-  route: string;
-  budget_tokens: number;
-  used_tokens: number;
-  parts: {
-    name: string;
-    role: string;
-    priority: number;
-    tokens: number;
-    content: string;
-    truncated: boolean;
-  }[];
-  lore: { book: string; entry: string; key: string | null; reason: string; tokens: number; dropped: boolean }[];
-  history_cut: boolean;
-}
-
-export interface DiscoveredServer {
-  kind: string;
-  label: string;
-  provider: string;
-  base_url: string;
-  version: string | null;
-  models: string[];
-  context_tokens: number | null;
-  needs_key: boolean;
-  is_loading: boolean;
-}
-
-export interface Model {
+export interface ModelChoice {
+  /** What to send as `model`. */
   id: string;
   name: string;
-  provider: 'openai' | 'ollama' | 'anthropic' | 'understudy';
-  base_url: string;
-  model: string;
-  has_key: boolean;
+  kind: 'route' | 'model' | 'understudy';
   context_tokens: number;
-  is_enabled: boolean;
+  reply_tokens: number;
 }
 
 export interface ModelTest {
+  /** The model answered. */
   ok: boolean;
+  /** What it said, cut. */
   reply: string;
   first_token_ms: number | null;
   total_ms: number;
-  models: string[];
+  /** What went wrong, in plain words. */
   error: string | null;
+  /** The names that the endpoint lists; empty when it does not. */
+  models: string[];
+  /** Whether the model's name is among them; null when there is no list. */
+  is_listed: boolean | null;
+}
+
+export interface Persona {
+  /** The persona. */
+  id: string;
+  /** The name in a talk. */
+  name: string;
+  /** Who that is. */
+  description: string;
+  /** Its picture. */
+  avatar_url: string | null;
+  /** Used where no other is chosen. */
+  is_default: boolean;
+  /** Raised by every change. */
+  revision: number;
+  /** When it was made. */
+  created_at: string;
+  /** Last change. */
+  updated_at: string;
+}
+
+export interface Preferences {
+  /** Light, dark, or as the device has it. */
+  theme?: 'system' | 'light' | 'dark';
+  /** Of the app: a language tag. */
+  language?: string;
+  /** The most that is shown; beyond all_ages only for adults. */
+  content_tier?: 'all_ages' | 'mature' | 'adult';
+  /** Size of text. */
+  font_percent?: number;
+  /** Show what a character remembers. */
+  memory_panel?: boolean;
+  /** Others see that you type. */
+  typing_indicator?: boolean;
+  /** Tell about replies that nobody has seen. */
+  notifications?: boolean;
+  /** Enter sends, Shift+Enter begins a line. */
+  enter_sends?: boolean;
+}
+
+/** RFC 9457 */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  request_id: string;
+  errors?: ({
+    field: string;
+    message: string;
+  })[];
+}
+
+export interface Prompt {
+  /** The model it was made for. */
+  model: string;
+  /** The route. */
+  route: string;
+  /** Room for the prompt. */
+  budget_tokens: number;
+  /** What it takes. */
+  used_tokens: number;
+  /** Kept free for the reply. */
+  reply_tokens: number;
+  /** Older messages did not fit. */
+  history_cut: boolean;
+  /** In the order in which they are sent. */
+  parts: PromptPart[];
+  /** Which lore fired and why. */
+  lore: PromptLore[];
+}
+
+export interface PromptLore {
+  /** The book. */
+  lorebook_id: string;
+  /** The entry. */
+  entry_id: string;
+  /** The book's name. */
+  book: string;
+  /** The entry's name. */
+  entry: string;
+  /** The key that fired; null for a constant entry. */
+  key: string | null;
+  /** Why it fired. */
+  reason: string;
+  /** Estimate. */
+  tokens: number;
+  /** It fired, but the budget was used up. */
+  dropped: boolean;
+}
+
+export interface PromptPart {
+  /** What this part is. */
+  name: string;
+  /** As whom it is sent. */
+  role: 'user' | 'assistant' | 'system';
+  /** Filled from high to low. */
+  priority: number;
+  /** Estimate for this model. */
+  tokens: number;
+  /** Of history: the message. */
+  message_id?: string;
+  /** Of history: who spoke. */
+  speaker?: string;
+  /** Cut to fit. */
+  truncated: boolean;
+  /** There was no room: not sent. */
+  dropped: boolean;
+  /** The text, macros replaced. */
+  content: string;
+}
+
+export interface PublicUser {
+  /** The person. */
+  id: string;
+  /** Their name. */
+  display_name: string;
+  /** Their picture. */
+  avatar_url: string | null;
 }
 
 export interface Route {
+  /** Small letters, digits, '-' and '_'; "default" answers when nothing else is said. */
   name: string;
+  /** In the order in which they are asked. */
   model_ids: string[];
 }
 
-export interface Invite {
+export interface Routes {
+  routes: Route[];
+}
+
+export interface Session {
+  /** The session. */
   id: string;
-  code: string;
-  role: string;
-  note: string;
-  uses_left: number;
-  created_by: string;
+  /** What the browser called itself. */
+  device: string;
+  /** Where it was last used from. */
+  address: string;
+  /** It is the one that asks. */
+  is_current: boolean;
+  /** When it began. */
   created_at: string;
-  expires_at: string | null;
+  /** When it was last renewed. */
+  last_used_at: string;
+  /** When it ends in any case. */
+  expires_at: string;
+}
+
+export interface SetupState {
+  /** There is no owner yet. */
+  needed: boolean;
+  /** Who may make an account. */
+  registration: 'closed' | 'invite' | 'open';
+  /** Of this server. */
+  version: string;
+}
+
+export interface SignedIn {
+  /** Who you are. */
+  user: User;
+  /** For the Authorization header. */
+  access_token: string;
+  /** Seconds until it must be renewed by POST /auth/refresh. */
+  expires_in: number;
+}
+
+export interface Status {
+  /** One word. */
+  status: string;
+  /** Writes reach the disk. */
+  storage?: boolean;
+}
+
+export interface Stopped {
+  /** How many replies were stopped. */
+  stopped: number;
+}
+
+export interface Swipe {
+  /** Which variant is shown, from 0. */
+  index: number;
+  /** How many there are. */
+  count: number;
+}
+
+export interface Tag {
+  /** In lower case. */
+  tag: string;
+  /** How many characters that you may see have it. */
+  count: number;
+}
+
+export interface Turn {
+  /** What was said; null when nobody spoke. */
+  message: Message | null;
+  /** The reply; null when none was wanted, or while it is under way. */
+  reply: Message | null;
+  /** With wait=false: the turn that is under way. */
+  turn_id?: string;
+  /** The reply failed or broke off; what was said is stored. */
+  error?: TurnError;
+}
+
+export interface TurnError {
+  /** A word for programs. */
+  code: string;
+  /** A sentence for people. */
+  detail: string;
+  /** Trying again may help. */
+  retryable: boolean;
+}
+
+export interface Usage {
+  /** Tokens of the prompt. */
+  prompt_tokens: number | null;
+  /** Tokens of the reply. */
+  reply_tokens: number | null;
+}
+
+export interface User {
+  /** The person. */
+  id: string;
+  /** The address to sign in with. */
+  email: string;
+  /** How characters call them. */
+  display_name: string;
+  /** What they may do. */
+  role: 'owner' | 'admin' | 'moderator' | 'creator' | 'member';
+  /** Their picture. */
+  avatar_url: string | null;
+  /** They declared an adult age. */
+  is_adult: boolean;
+  /** They may not sign in. */
+  disabled: boolean;
+  /** Raised by every change. */
+  revision: number;
+  /** Since when. */
+  created_at: string;
+  /** Last change. */
+  updated_at: string;
+}
+
+export interface Variant {
+  /** Its number. */
+  swipe: number;
+  /** How it ended. */
+  state: string;
+  /** Its text. */
+  content: string;
+  /** Which model spoke. */
+  model: string | null;
+  /** Why it ended. */
+  finish_reason: string | null;
+  /** When it began. */
+  created_at: string;
 }

@@ -2,7 +2,7 @@
 
 import { client } from '../api/client';
 import type { Id, Page } from '../api/common';
-import type { Character, ImportReport, TagCount } from '../api/types';
+import type { Character, CharacterSummary, ImportReport, Tag } from '../api/types';
 
 export type CharacterDraft = Partial<Character>;
 export type ExportFormat = 'v3_png' | 'v2_png' | 'v3_json';
@@ -11,9 +11,9 @@ const PAGE_SIZE = 40;
 const ENDING: Record<ExportFormat, string> = { v3_png: 'png', v2_png: 'png', v3_json: 'json' };
 
 class Characters {
-  list = $state.raw<Character[]>([]);
-  favourites = $state.raw<Character[]>([]);
-  tags = $state.raw<TagCount[]>([]);
+  list = $state.raw<CharacterSummary[]>([]);
+  favourites = $state.raw<CharacterSummary[]>([]);
+  tags = $state.raw<Tag[]>([]);
   cursor = $state<string | null>(null);
   loading = $state(false);
   loaded = $state(false);
@@ -63,16 +63,16 @@ class Characters {
     }
   }
 
-  #page(query: string, tag: string, cursor: string | null): Promise<Page<Character>> {
+  #page(query: string, tag: string, cursor: string | null): Promise<Page<CharacterSummary>> {
     return query || tag
-      ? client.get<Page<Character>>('/characters/search', { q: query, tag, limit: PAGE_SIZE, cursor })
-      : client.get<Page<Character>>('/characters', { limit: PAGE_SIZE, cursor });
+      ? client.get<Page<CharacterSummary>>('/characters/search', { q: query, tag, limit: PAGE_SIZE, cursor })
+      : client.get<Page<CharacterSummary>>('/characters', { limit: PAGE_SIZE, cursor });
   }
 
   async loadAround(): Promise<void> {
     const [favourites, tags] = await Promise.all([
-      client.get<Page<Character>>('/users/me/favorites', { limit: PAGE_SIZE }),
-      client.get<Page<TagCount>>('/tags', { limit: PAGE_SIZE }),
+      client.get<Page<CharacterSummary>>('/users/me/favorites', { limit: PAGE_SIZE }),
+      client.get<Page<Tag>>('/tags', { limit: PAGE_SIZE }),
     ]);
     this.favourites = favourites.items;
     this.tags = tags.items;
@@ -113,7 +113,7 @@ class Characters {
     return client.post<Character>(`/characters/${id}/restore`);
   }
 
-  async setFavourite(character: Character, favourite: boolean): Promise<void> {
+  async setFavourite(character: CharacterSummary, favourite: boolean): Promise<void> {
     if (favourite) {
       await client.post('/users/me/favorites', { character_id: character.id });
     } else {
@@ -131,8 +131,14 @@ class Characters {
     return client.call<ImportReport>('POST', '/characters/import', { form });
   }
 
+  /** How many entries the character's own lorebook has. */
+  loreCount(character: Character): number {
+    const book = character.character_book as { entries?: unknown[] } | null;
+    return book?.entries?.length ?? 0;
+  }
+
   /** The card as a file that the browser saves. */
-  async download(character: Character, format: ExportFormat): Promise<void> {
+  async download(character: CharacterSummary, format: ExportFormat): Promise<void> {
     const response = await client.send('GET', `/characters/${character.id}/export`, { query: { format } });
     const url = URL.createObjectURL(await response.blob());
     const link = document.createElement('a');
@@ -142,8 +148,8 @@ class Characters {
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 
-  #replace(character: Character): void {
-    const swap = (row: Character): Character => (row.id === character.id ? character : row);
+  #replace(character: CharacterSummary): void {
+    const swap = (row: CharacterSummary): CharacterSummary => (row.id === character.id ? character : row);
     this.list = this.list.map(swap);
     this.favourites = this.favourites.map(swap);
   }

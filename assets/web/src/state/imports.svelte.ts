@@ -22,7 +22,7 @@ class Imports {
       try {
         items.push(...(await characters.importFiles(batch)).items);
       } catch (error) {
-        items.push(...batch.map((file) => ({ file: file.name, status: 'error', error: reasonOf(error) })));
+        items.push(...batch.map((file) => ({ file: file.name, status: 'failed' as const, error: reasonOf(error), warnings: [] })));
       }
     }
     this.busy = 0;

@@ -434,6 +434,7 @@ function emptyReply(conversation: Id, id: Id, author: MessageAuthor): Message {
     swipe: { index: 0, count: 1 },
     state: 'streaming',
     hidden: false,
+    revision: 0,
     created_at: now,
     updated_at: now,
   };

@@ -10,7 +10,7 @@ const author = { kind: 'character' as const, id: 'K', name: 'Mira' };
 function message(id: string, change: Partial<Message> = {}): Message {
   return {
     id, conversation_id: 'C', parent_id: null, role: 'assistant', author, content: `text of ${id}`, swipe: { index: 0, count: 1 },
-    state: 'complete', hidden: false, created_at: '2026-11-21T10:00:00.000Z', updated_at: '2026-11-21T10:00:00.000Z', ...change,
+    state: 'complete', hidden: false, revision: 1, created_at: '2026-11-21T10:00:00.000Z', updated_at: '2026-11-21T10:00:00.000Z', ...change,
   };
 }
 
