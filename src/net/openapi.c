@@ -178,6 +178,10 @@ static void write_array(struct json *json, const struct field *row, bool is_inpu
     } else {
         struct field item = *row;
         item.is_list = item.may_be_null = false;
+        if (item.type == FIELD_TEXTS)
+            item.type = FIELD_TEXT; /* a row of texts is a list already */
+        else if (item.type == FIELD_IDS)
+            item.type = FIELD_ID;
         json_object_begin(json);
         write_simple(json, &item, is_input);
         json_object_end(json);
@@ -186,7 +190,8 @@ static void write_array(struct json *json, const struct field *row, bool is_inpu
 }
 
 static void write_nested(struct json *json, const struct field *row, bool is_input) {
-    JSON_ARRAY(json, row->may_be_null ? "anyOf" : "allOf");
+    json_key(json, row->may_be_null ? STR("anyOf") : STR("allOf"));
+    json_array_begin(json);
     write_object(json, row, is_input);
     if (row->may_be_null) {
         json_object_begin(json);
