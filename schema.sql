@@ -347,6 +347,7 @@ CREATE TABLE conversation (
     deleted_at      INTEGER
 ) STRICT;
 CREATE INDEX conversation_of_owner ON conversation (owner_id, pinned, last_message_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX conversation_of_persona ON conversation (persona_id) WHERE persona_id IS NOT NULL;  -- for ON DELETE SET NULL
 CREATE INDEX conversation_trash ON conversation (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE conversation_character (
@@ -368,6 +369,7 @@ CREATE TABLE branch (
     fork_message_id INTEGER,                      -- NULL for the trunk
     created_at      INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX branch_of_parent ON branch (parent_id) WHERE parent_id IS NOT NULL;  -- for deleting a whole conversation
 CREATE INDEX branch_of_conversation ON branch (conversation_id, id);
 
 CREATE TABLE message (

@@ -352,6 +352,8 @@ static struct str hash_str(const uint8_t hash[32]) {
 
 enum err refresh_load(struct db *db, const uint8_t hash[32], int64_t now,
                       struct refresh_token *token) {
+    uint8_t asked[32]; /* hash may be the one inside *token */
+    memcpy(asked, hash, sizeof asked);
     struct stmt *s = DB_SQL(
         db, "SELECT t.session_id, s.user_id, t.issued_at, t.expires_at, t.used_at, "
             "  s.revoked_at IS NOT NULL OR s.expires_at <= :now OR u.disabled_at IS NOT NULL "
@@ -361,7 +363,7 @@ enum err refresh_load(struct db *db, const uint8_t hash[32], int64_t now,
             "JOIN session s ON s.id = t.session_id "
             "JOIN user u ON u.id = s.user_id "
             "WHERE t.hash = :hash");
-    bind_blob(s, ":hash", hash_str(hash));
+    bind_blob(s, ":hash", hash_str(asked));
     bind_time(s, ":now", now);
     bool is_there = stmt_row(s);
     if (is_there) {
@@ -374,7 +376,7 @@ enum err refresh_load(struct db *db, const uint8_t hash[32], int64_t now,
             .session_is_over = column_bool(s, 5),
             .successor_is_used = column_bool(s, 6),
         };
-        memcpy(token->hash, hash, sizeof token->hash);
+        memcpy(token->hash, asked, sizeof token->hash);
     }
     enum err err = stmt_done(s);
     return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
