@@ -83,12 +83,17 @@ static void empty_new(const char *path) {
     closedir(folder);
 }
 
+static bool make_folder(const char *path) {
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
 void blob_disk_directory(const char *directory) {
     char path[PATH_ROOM];
     if (snprintf(root, sizeof(root), "%s/blobs", directory) >= (int)sizeof(root))
         BUG("the data folder has too long a name");
     snprintf(path, sizeof(path), "%s/new", root);
-    if ((mkdir(root, 0700) != 0 && errno != EEXIST) || (mkdir(path, 0700) != 0 && errno != EEXIST))
+    /* The data folder too: nobody says that the database comes first. */
+    if (!make_folder(directory) || !make_folder(root) || !make_folder(path))
         (void)failed("making the folder",
                      root); /* every put will say it again, reads may still work */
     empty_new(path);

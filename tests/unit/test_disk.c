@@ -63,6 +63,14 @@ static void bytes_come_back_by_the_hash_of_their_content(void **state) {
     assert_int_equal(files_in("blobs/new"), 0);
 }
 
+static void the_data_folder_need_not_be_there_yet(void **state) {
+    (void)state;
+    char key[BLOB_KEY_LEN + 1];
+    blob_use(&blob_disk, scratch_path("fresh"));
+    assert_int_equal(blob_port()->pool_put(STR("abc"), key), E_OK);
+    assert_int_equal(files_in("fresh/blobs/ba"), 1);
+}
+
 static void only_we_can_read_them(void **state) {
     (void)state;
     char key[BLOB_KEY_LEN + 1];
@@ -177,6 +185,7 @@ int main(void) {
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         ON_DISK(bytes_come_back_by_the_hash_of_their_content),
+        ON_DISK(the_data_folder_need_not_be_there_yet),
         ON_DISK(only_we_can_read_them),
         ON_DISK(keys_that_are_none_find_nothing),
         ON_DISK(what_is_removed_is_gone),
