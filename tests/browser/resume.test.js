@@ -8,11 +8,14 @@ import { launch, messages, newest, openPage, say, setUp, signIn, spoken, textOf,
 /** While the server is away the browser itself writes its failed attempts to the console; anything else is a fault. */
 const ours = (faults) => faults.filter((line) => !/ERR_CONNECTION|WebSocket connection to|Failed to load resource/.test(line));
 
+// The stand-in speaks slowly enough here to be interrupted.
+const slow = { "understudy.tokens_per_second": 12 };
+
 describe("what a conversation survives", () => {
   let server, browser, page, context, faults, chat;
 
   before(async () => {
-    server = await serve();
+    server = await serve({ settings: slow });
     browser = await launch();
     ({ page, context, faults } = await openPage(browser, server));
     chat = await setUp(page, server);
@@ -63,7 +66,7 @@ describe("what a conversation survives", () => {
     const port = new URL(server.url).port;
     await server.kill("SIGKILL");
     await page.getByText("Connection lost. Trying again.").waitFor({ timeout: 15000 });
-    server = await serve({ dir: server.dir, port });
+    server = await serve({ dir: server.dir, port, settings: slow });
     await page.getByText("Connection lost. Trying again.").waitFor({ state: "detached", timeout: 45000 });
     await page.getByText("Cut off: the server stopped").waitFor({ timeout: 15000 });
     const kept = await textOf(newest(page));

@@ -141,6 +141,10 @@ export class Live {
 
   async #closed(code: number): Promise<void> {
     this.#clearTimers();
+    if (this.#rooms.size === 0) {
+      this.#setStatus('off'); // nobody listens; the next room opens it again
+      return;
+    }
     this.#setStatus('waiting');
     if (this.#neverOpened >= BARRED_AFTER) {
       this.#rooms.forEach((_, id) => this.#follow(id));

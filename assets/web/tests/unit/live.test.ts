@@ -82,6 +82,18 @@ test('live: events of a room that was left go nowhere', async () => {
   live.close();
 });
 
+test('live: a socket that ends when nobody listens is not opened again until somebody does', async () => {
+  const { live, socket } = setUp();
+  await socket().accept();
+  live.leave('C1');
+  socket().close(4401);
+  await wait(700);
+  assert.equal(FakeSocket.all.length, 1);
+  live.join('C2', { onEvent: () => {} });
+  assert.equal(FakeSocket.all.length, 2);
+  live.close();
+});
+
 test('live: a closed connection stays closed', async () => {
   const { live, socket } = setUp();
   await socket().accept();
