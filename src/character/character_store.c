@@ -267,13 +267,14 @@ enum err character_store_by_ids(struct db *db, struct arena *arena, int64_t user
 enum err pool_character_store_tags(struct db *db, struct arena *arena, int64_t user_id,
                                    int64_t limit, struct tag_count *tags, size_t *count) {
     struct stmt *s = DB_SQL(
-        db, "SELECT t.tag, count(*) FROM ("
-            "SELECT c.id FROM character c WHERE c.owner_id = :user AND c.deleted_at IS NULL "
+        db, "SELECT tag, count(*) FROM ("
+            "SELECT t.tag FROM character c CROSS JOIN character_tag t ON t.character_id = c.id "
+            "WHERE c.owner_id = :user AND c.deleted_at IS NULL "
             "UNION ALL "
-            "SELECT c.id FROM character c WHERE c.visibility = 'public' AND c.deleted_at IS NULL "
-            "AND c.id > 0 AND c.owner_id <> :user AND " MAY_BY_TIER ") seen "
-            "CROSS JOIN character_tag t ON t.character_id = seen.id "
-            "GROUP BY t.tag ORDER BY 2 DESC, 1 LIMIT :limit");
+            "SELECT t.tag FROM character c CROSS JOIN character_tag t ON t.character_id = c.id "
+            "WHERE c.visibility = 'public' AND c.deleted_at IS NULL AND c.id > 0 "
+            "AND c.owner_id <> :user AND " MAY_BY_TIER ") "
+            "GROUP BY tag ORDER BY 2 DESC, 1 LIMIT :limit");
     bind_id(s, ":user", user_id);
     bind_int(s, ":limit", limit);
     *count = 0;
@@ -601,5 +602,6 @@ enum err character_store_remove_favourite(struct tx *tx, int64_t user_id, int64_
                                        "WHERE user_id = :user AND character_id = :id");
     bind_id(s, ":user", user_id);
     bind_id(s, ":id", id);
-    return stmt_run(s);
+    enum err err = stmt_run(s);
+    return err != E_OK ? err : stmt_changed(s) > 0 ? E_OK : E_ABSENT;
 }

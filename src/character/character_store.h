@@ -86,4 +86,5 @@ MUST_USE enum err character_store_set_deleted(struct tx *tx, int64_t id, int64_t
 MUST_USE enum err character_store_sweep(struct tx *tx, int64_t before_ms, int64_t limit,
                                         bool *has_more);
 MUST_USE enum err character_store_add_favourite(struct tx *tx, int64_t user_id, int64_t id);
+/* E_ABSENT when it was none. */
 MUST_USE enum err character_store_remove_favourite(struct tx *tx, int64_t user_id, int64_t id);

@@ -348,7 +348,6 @@ static void on_removed(enum err err, void *ctx) {
     reply_empty(f->request, 204);
 }
 
-/* What is no favourite is not one afterwards either: 204, whatever the id. */
 static void remove_favourite(struct request *request) {
     store_write(writer_remove, on_removed, favour_new(request, request->ids[0]));
 }
