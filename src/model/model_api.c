@@ -191,14 +191,19 @@ static const char *url_problem(struct str url) {
                : NULL;
 }
 
-/* True when the row is good; else the 422 has been sent. */
+/* True when the address, as it was sent, may stand in a row of this provider; else the 422 has been
+ * sent. */
+static bool check_url(struct request *request, struct str provider, struct str url) {
+    bool is_remote = !str_eq(provider, STR("understudy"));
+    const char *problem = is_remote ? url_problem(str_trim(url)) : NULL;
+    if (problem)
+        reply_field_problem(request, "base_url", "%s", problem);
+    return problem == NULL;
+}
+
+/* True when the rest of the row is good; else the 422 has been sent. */
 static bool check_row(struct request *request, const struct model *row, struct str api_key) {
     bool is_remote = !str_eq(row->provider, STR("understudy"));
-    const char *problem = is_remote ? url_problem(row->base_url) : NULL;
-    if (problem) {
-        reply_field_problem(request, "base_url", "%s", problem);
-        return false;
-    }
     if (is_remote && str_trim(row->model).len == 0) {
         reply_field_problem(request, "model",
                             "Which model of the endpoint? POST .../test lists their names.");
@@ -303,7 +308,8 @@ static void create_model(struct request *request) {
         return reply_field_problem(request, "name", "A model needs a name.");
     if (body->route.len && !is_route_name(body->route))
         return reply_field_problem(request, "route", "Small letters, digits, '-' and '_' only.");
-    if (check_row(request, &change->row, body->api_key))
+    if (check_url(request, body->provider, body->base_url) &&
+        check_row(request, &change->row, body->api_key))
         store_write(writer_create, reply_changed, change);
 }
 
@@ -349,7 +355,9 @@ static void change_model(struct request *request) {
                                    "The address has changed, so the key must be entered again.");
     if (change->row.name.len == 0)
         return reply_field_problem(request, "name", "A model needs a name.");
-    if (check_row(request, &change->row, SENT(api_key) ? body->api_key : STR_NONE))
+    struct str url = SENT(base_url) ? body->base_url : now->base_url;
+    if (check_url(request, change->row.provider, url) &&
+        check_row(request, &change->row, SENT(api_key) ? body->api_key : STR_NONE))
         store_write(writer_change, reply_changed, change);
 }
 

@@ -174,8 +174,9 @@ async function endless(response, protocol) {
   response.writeHead(200, { "content-type": protocol.type });
   response.write("data: ");
   const piece = Buffer.alloc(65536, "x");
+  const closed = new Promise((resolve) => response.once("close", resolve));
   while (!response.destroyed) {
-    if (!response.write(piece)) await new Promise((resolve) => { response.once("drain", resolve); response.once("close", resolve); });
+    if (!response.write(piece)) await Promise.race([closed, new Promise((resolve) => response.once("drain", resolve))]);
   }
 }
 
