@@ -3,6 +3,7 @@
 //   const t = await start();            set up, with an owner who is signed in
 //   const answer = await t.api("GET", "/characters");
 //   await t.stop();
+import { after } from "node:test";
 import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +12,10 @@ import { fileURLToPath } from "node:url";
 
 export const binary = process.env.TROUPE_BINARY ?? fileURLToPath(new URL("../../build/release/troupe", import.meta.url));
 export const PASSWORD = "a long enough pass phrase";
+
+// A test that fails leaves its server behind: nothing that this file started may outlive it.
+const children = new Set();
+after(() => children.forEach((child) => child.kill("SIGKILL")));
 
 /** Runs a command of the binary to its end. */
 export function run(args, { input = "", env = {} } = {}) {
@@ -35,6 +40,8 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
     env: { ...process.env, TROUPE_TEST_CLOCK: clockFile, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  children.add(child);
+  child.on("exit", () => children.delete(child));
   const log = [];
   child.stderr.on("data", (bytes) => log.push(bytes.toString()));
   const exited = new Promise((resolve) => {
