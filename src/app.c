@@ -239,15 +239,16 @@ static void on_stopped(void *ctx) {
     channel_drain();
 }
 
+/* The store's last completions run in mailbox_release(): what they answer to must still be there. */
 static void stop_features(void) {
     listener_stop();
     room_release_all();
     fetch_release();
     pool_release();
     store_close();
+    mailbox_release();
     router_release();
     limit_release();
-    mailbox_release();
     loop_release();
 }
 
