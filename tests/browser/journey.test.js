@@ -89,6 +89,20 @@ describe("the first evening", () => {
     await page.waitForFunction((text) => [...document.querySelectorAll("li.message")].at(-1)?.querySelector(".prose")?.innerText === text, shown);
   });
 
+  it("journey: the newest words stay in sight, unless the reader has moved up", async () => {
+    const below = () => page.getByRole("region", { name: "Messages" }).evaluate((it) => it.scrollHeight - it.scrollTop - it.clientHeight);
+    await say(page, "Once more, and slowly.");
+    await underWay(page, 30);
+    assert.ok((await below()) < 64, "it follows");
+    await page.getByRole("region", { name: "Messages" }).hover();
+    await page.mouse.wheel(0, -600);
+    await page.getByRole("button", { name: "Newest" }).waitFor();
+    await spoken(page);
+    assert.ok((await below()) > 200, "it stays where the reader is");
+    await page.getByRole("button", { name: "Newest" }).click();
+    assert.ok((await below()) < 64);
+  });
+
   it("journey: another reply is a swipe; arrows and keys walk through them", async () => {
     const first = await textOf(newest(page));
     await newest(page).getByRole("button", { name: "Another reply" }).click();

@@ -17,12 +17,14 @@ const DEFAULT_ROUTE = 'default';
 
 class Models {
   list = $state.raw<Model[]>([]);
+  loaded = $state(false);
   /** What answered on this machine; null before anybody looked. */
   found = $state.raw<DiscoveredServer[] | null>(null);
   discovering = $state(false);
 
   async load(): Promise<void> {
     this.list = (await client.get<Page<Model>>('/admin/models', { limit: 100 })).items;
+    this.loaded = true;
   }
 
   async discover(): Promise<void> {
