@@ -239,7 +239,8 @@ static void on_stopped(void *ctx) {
     channel_drain();
 }
 
-/* The store's last completions run in mailbox_release(): what they answer to must still be there. */
+/* The store's last completions run in mailbox_release(): what they answer to must still be there.
+ */
 static void stop_features(void) {
     listener_stop();
     room_release_all();

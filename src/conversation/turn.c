@@ -54,8 +54,9 @@
 #define EVENT_LIMIT_BYTES         ((size_t)8 << 20)
 #define PROMPT_RECORD_LIMIT_BYTES ((size_t)16 << 20)
 #define HISTORY_PAGE              64
-#define HISTORY_LIMIT             2000 /* messages; a context of 64,000 tokens holds about as many short ones \
-                                        */
+#define HISTORY_LIMIT                                                           \
+    2000 /* messages; a context of 64,000 tokens holds about as many short ones \
+          */
 #define LORE_SCAN_MESSAGES 50 /* the deepest that a book may look */
 #define LORE_BUDGET_SHARE  4  /* a quarter of the context */
 #define KEEP_RETRY_MS      1000
