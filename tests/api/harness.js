@@ -15,18 +15,37 @@ export const PASSWORD = "a long enough pass phrase";
 
 // A test that fails leaves its server behind: nothing that this file started may outlive it.
 const children = new Set();
-after(() => children.forEach((child) => child.kill("SIGKILL")));
+const reports = [];
+after(() => {
+  children.forEach((child) => child.kill("SIGKILL"));
+  if (reports.length) throw new Error(`a sanitizer spoke:\n${reports.join("\n")}`);
+});
+
+// What the sanitizers print when they find something: a process that did is a failed test, whatever it answered.
+const SANITIZER = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
+
+function sanitized(stderr) {
+  const at = stderr.search(SANITIZER);
+  if (at < 0) return null;
+  const report = stderr.slice(at, at + 8000);
+  if (!reports.includes(report)) reports.push(report);
+  return new Error(report);
+}
 
 /** Runs a command of the binary to its end. */
 export function run(args, { input = "", env = {} } = {}) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const child = spawn(binary, args, { env: { ...process.env, ...env } });
     let stdout = "", stderr = "";
     child.stdout.on("data", (bytes) => (stdout += bytes));
     child.stderr.on("data", (bytes) => (stderr += bytes));
     child.stdin.on("error", () => {});
     child.stdin.end(input);
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+    child.on("close", (code, signal) => {
+      const error = sanitized(stderr);
+      if (error) reject(error);
+      else resolve({ code, signal, stdout, stderr });
+    });
   });
 }
 
@@ -45,7 +64,10 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
   const log = [];
   child.stderr.on("data", (bytes) => log.push(bytes.toString()));
   const exited = new Promise((resolve) => {
-    child.on("exit", (code, signal) => resolve({ code, signal }));
+    child.on("close", (code, signal) => { // not "exit": what it said last is to be heard
+      sanitized(log.join(""));
+      resolve({ code, signal });
+    });
     child.on("error", (error) => resolve({ code: -1, signal: error.message }));
   });
   const started = Date.now();
@@ -136,6 +158,8 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
     async stop({ keep = false } = {}) {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
       const end = await exited;
+      const error = sanitized(log.join(""));
+      if (error) throw error;
       if (!keep) rmSync(dir, { recursive: true, force: true });
       return end;
     },
