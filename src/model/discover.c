@@ -12,10 +12,9 @@
  */
 #include "model/discover.h"
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/text.h"
-#include "fetch/fetch.h"
+#include "fetch/glance.h"
 #include "loop/loop.h"
 #include "model/listing.h"
 #include "model/setting.h"
@@ -28,7 +27,6 @@
 #define RUN_MAGIC   0x66696e64u
 #define PROBE_LIMIT 40
 #define BODY_LIMIT  ((size_t)1 << 20)
-#define CONNECT_MS  1000
 
 enum question {
     ASK_MODELS,
@@ -62,14 +60,16 @@ struct probe;
 struct answer {
     struct probe *probe;
     enum question question;
-    struct fetch *fetch;
-    int status; /* 0: no answer */
-    struct buf body;
+    struct glance *glance; /* under way */
+    int status;            /* 0: no answer */
+    struct str body;
     const struct json_value *json; /* NULL: none, or not JSON */
 };
 
 struct probe {
     struct run *run;
+    struct str host;
+    int port;
     struct str base_url;
     struct answer answers[QUESTION_COUNT];
 };
@@ -191,7 +191,7 @@ static void describe(struct run *run, const struct probe *probe, size_t kind) {
 static void parse_answers(struct run *run, struct probe *probe) {
     for (size_t i = 0; i < QUESTION_COUNT; i++) {
         struct answer *answer = &probe->answers[i];
-        struct str body = str_trim(buf_str(&answer->body));
+        struct str body = str_trim(answer->body);
         if (answer->status && body.len &&
             json_parse(&run->found.arena, text_repair(&run->found.arena, body), &answer->json,
                        NULL) != E_OK)
@@ -214,9 +214,6 @@ static void conclude(struct run *run) {
     for (size_t i = 0; i < run->probe_count; i++)
         judge(run, &run->probes[i]);
     run->done(run->ctx, &run->found);
-    for (size_t i = 0; i < run->probe_count; i++)
-        for (size_t q = 0; q < QUESTION_COUNT; q++)
-            buf_release(&run->probes[i].answers[q].body);
     arena_release(&run->found.arena);
     run->magic = 0;
     free(run);
@@ -226,18 +223,15 @@ static void conclude(struct run *run) {
 
 static void ask(struct probe *probe, enum question question);
 
-static void on_bytes(void *ctx, struct str bytes) {
-    struct answer *answer = ctx;
-    buf_add_str(&answer->body, bytes);
-}
-
-static void on_answer(void *ctx, const struct fetch_result *result) {
+static void on_answer(void *ctx, enum err err, int status, struct str body) {
     struct answer *answer = ctx;
     struct run *run = answer->probe->run;
     MAGIC_CHECK(run, RUN_MAGIC);
-    answer->fetch = NULL;
-    answer->status = result->err == E_OK ? result->status : 0;
-    if (answer->question == ASK_MODELS && result->status && !run->is_over)
+    answer->glance = NULL;
+    answer->status = status;
+    answer->body = str_dup(&run->found.arena, body);
+    bool somebody_listens = err == E_OK || err == E_LIMIT;
+    if (answer->question == ASK_MODELS && somebody_listens && !run->is_over)
         for (int q = ASK_MODELS + 1; q < QUESTION_COUNT; q++)
             ask(answer->probe, (enum question)q);
     if (--run->waiting == 0)
@@ -245,21 +239,16 @@ static void on_answer(void *ctx, const struct fetch_result *result) {
 }
 
 static void ask(struct probe *probe, enum question question) {
-    static const struct fetch_header ACCEPT = {{"Accept", 6}, {"application/json", 16}};
     struct answer *answer = &probe->answers[question];
     answer->probe = probe;
     answer->question = question;
     probe->run->waiting++;
-    answer->fetch = fetch_start(&(struct fetch_options){
-        .method = "GET",
-        .url = str_printf(&probe->run->found.arena, STR_FMT "%s", STR_ARG(probe->base_url),
-                          PATHS[question]),
-        .headers = &ACCEPT,
-        .header_count = 1,
-        .connect_ms = CONNECT_MS,
+    answer->glance = glance_start(&(struct glance_options){
+        .host = probe->host,
+        .port = probe->port,
+        .path = PATHS[question],
         .total_ms = DISCOVER_MS,
         .limit_bytes = BODY_LIMIT,
-        .body_bytes = on_bytes,
         .done = on_answer,
         .ctx = answer,
     });
@@ -271,8 +260,8 @@ static void on_time_over(void *ctx) {
     run->is_over = true;
     for (size_t i = 0; i < run->probe_count; i++)
         for (size_t q = 0; q < QUESTION_COUNT; q++)
-            if (run->probes[i].answers[q].fetch)
-                fetch_cancel(run->probes[i].answers[q].fetch);
+            if (run->probes[i].answers[q].glance)
+                glance_cancel(run->probes[i].answers[q].glance);
 }
 
 /* --- where ------------------------------------------------------------------------------------ */
@@ -282,10 +271,10 @@ static void add_probe(struct run *run, struct str host, int64_t port) {
         return;
     struct probe *probe = &run->probes[run->probe_count++];
     probe->run = run;
+    probe->host = str_dup(&run->found.arena, host);
+    probe->port = (int)port;
     probe->base_url =
         str_printf(&run->found.arena, "http://" STR_FMT ":%lld", STR_ARG(host), (long long)port);
-    for (size_t q = 0; q < QUESTION_COUNT; q++)
-        buf_init(&probe->answers[q].body, BODY_LIMIT);
 }
 
 /* The port behind the last colon, unless that is inside an IPv6 address. */
