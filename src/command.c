@@ -212,6 +212,18 @@ static int test_openapi(const struct command *command, const struct app_options 
     return 0;
 }
 
+/* One line per route, from the live table: "GET /api/v1/characters/{id}". */
+static int test_routes(const struct command *command, const struct app_options *options) {
+    static const char *const methods[] = {"GET",   "HEAD",   "POST",    "PUT",
+                                          "PATCH", "DELETE", "OPTIONS", "OTHER"};
+    (void)command;
+    (void)options;
+    app_routes();
+    for (size_t i = 0; router_at(i) != NULL; i++)
+        printf("%s %s\n", methods[router_at(i)->method], router_at(i)->pattern);
+    return 0;
+}
+
 static int test_sql(const struct command *command, const struct app_options *options) {
     (void)command;
     if (!app_configure(options) || app_open(options) != E_OK)
@@ -238,6 +250,7 @@ static const struct {
     {"user", "list", user_list},
     {"user", "reset-password", user_reset_password},
     {"test", "openapi", test_openapi},
+    {"test", "routes", test_routes},
     {"test", "sql", test_sql},
 };
 
