@@ -15,7 +15,7 @@ const shotOf = (page, look) => async (name) => {
   await page.waitForLoadState("networkidle");
   await page.evaluate(() => document.fonts.ready);
   await page.waitForTimeout(500); // the last movement comes to rest
-  await page.screenshot({ path: `${folder}/${name}-${look}.png` });
+  await page.screenshot({ path: `${folder}/${name}-${look}.jpg`, type: "jpeg", quality: 86 });
 };
 
 const { page, context } = await openPage(browser, server);
@@ -63,9 +63,6 @@ for (const [look, options] of looks) {
   await page.goto(chat);
   await messages(page).nth(4).waitFor();
   await shot("chat");
-  await page.goto(`${server.url}/profile/models`);
-  await page.getByRole("heading", { name: "Models" }).waitFor();
-  await shot("models");
   await context.close();
 }
 
