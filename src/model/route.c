@@ -294,9 +294,10 @@ static void on_failed(void *ctx, const struct chat_failure *failure) {
     if (breaker)
         note_failure(breaker, failure);
     count_outcome(failure->err);
-    log_warn("model", "a model failed", LF_ID("model", call->models[call->at]),
-             LF_Z("error", err_word(failure->err)), LF_INT("status", failure->status),
-             LF_INT("had_token", call->has_token));
+    if (failure->err != E_CANCELLED)
+        log_warn("model", "a model failed", LF_ID("model", call->models[call->at]),
+                 LF_Z("error", err_word(failure->err)), LF_INT("status", failure->status),
+                 LF_INT("had_token", call->has_token));
     keep_failure(call, call->request->endpoint.name, failure);
     call->at++;
     if (call->is_cancelled || call->has_token || call->at == call->count) {

@@ -113,6 +113,30 @@ static void the_request_is_what_the_protocol_asks(void **state) {
     arena_release(&arena);
 }
 
+/* Behind the system text and behind the last turn but one. The host is known by its name, so a path
+ * will do. */
+static void prompts_are_marked_for_the_cache_at_anthropics_own_host(void **state) {
+    (void)state;
+    static const struct chat_message messages[] = {
+        {.role = CHAT_SYSTEM, .content = {"Card.", 5}},
+        {.role = CHAT_SYSTEM, .content = {"Lore.", 5}},
+        {.role = CHAT_USER, .content = {"A", 1}},
+        {.role = CHAT_ASSISTANT, .content = {"B", 1}},
+        {.role = CHAT_USER, .content = {"C", 1}},
+    };
+    request.messages = messages;
+    request.message_count = 5;
+    run("/api.anthropic.com", HEAD DELTA("a") FINISH("end_turn") STOP);
+    struct arena arena;
+    const struct json_value *body = sent(&arena);
+    assert_int_equal(json_type(json_path(body, "system.0.cache_control")), JSON_ABSENT);
+    assert_text(body, "system.1.cache_control.type", "ephemeral");
+    assert_int_equal(json_type(json_path(body, "messages.0.content.0.cache_control")), JSON_ABSENT);
+    assert_text(body, "messages.1.content.0.cache_control.type", "ephemeral");
+    assert_int_equal(json_type(json_path(body, "messages.2.content.0.cache_control")), JSON_ABSENT);
+    arena_release(&arena);
+}
+
 static void an_empty_talk_still_has_a_turn(void **state) {
     (void)state;
     request.message_count = 1; /* the system text alone */
@@ -284,6 +308,7 @@ int main(void) {
         TALK_TEST(a_reply_streams),
         TALK_TEST(cached_tokens_are_prompt_too),
         TALK_TEST(the_request_is_what_the_protocol_asks),
+        TALK_TEST(prompts_are_marked_for_the_cache_at_anthropics_own_host),
         TALK_TEST(an_empty_talk_still_has_a_turn),
         TALK_TEST(a_message_is_gone_on_with),
         TALK_TEST(who_refuses_a_prefill_is_asked_in_words),

@@ -76,6 +76,42 @@ static void the_request_is_what_the_protocol_asks(void **state) {
     arena_release(&arena);
 }
 
+/* The strict ones are known by their host's name, so a path will do. */
+static void strict_hosts_get_only_what_they_know(void **state) {
+    (void)state;
+    static const struct str stops[] = {{"a1", 2}, {"b2", 2}, {"c3", 2}, {"d4", 2}, {"e5", 2}};
+    request.sampling = (struct chat_sampling){.temperature = 0.8,
+                                              .top_p = -1,
+                                              .top_k = 40,
+                                              .min_p = 0.05,
+                                              .frequency_penalty = -1,
+                                              .presence_penalty = -1,
+                                              .repetition_penalty = 1.1,
+                                              .seed = 5,
+                                              .reply_tokens = 300,
+                                              .stop = stops,
+                                              .stop_count = 5};
+    request.message_count = 3;
+    request.is_continue = true;
+    struct fake_step script[] = {{FAKE_RAW, HEAD}, {FAKE_CHUNK, PLAIN}, {FAKE_LAST_CHUNK}, {0}};
+    talk_run(&chat_openai, "/api.openai.com/v1", script);
+    assert_null(strstr(talk_sent(0), "top_k"));
+    assert_null(strstr(talk_sent(0), "min_p"));
+    assert_null(strstr(talk_sent(0), "penalty"));
+    assert_null(strstr(talk_sent(0), "\"max_tokens\""));
+    assert_non_null(strstr(talk_sent(0), "\"max_completion_tokens\":300"));
+    assert_non_null(strstr(talk_sent(0), "\"stop\":[\"a1\",\"b2\",\"c3\",\"d4\"]"));
+    assert_non_null(
+        strstr(talk_sent(0), "Continue your last message")); /* it cannot go on by itself */
+    talk_again();
+    talk_run(&chat_openai, "/api.mistral.ai/v1", script);
+    assert_non_null(strstr(talk_sent(0), "\"random_seed\":5"));
+    assert_null(strstr(talk_sent(0), "stream_options"));
+    assert_null(strstr(talk_sent(0), "top_k"));
+    assert_non_null(strstr(talk_sent(0), "\"content\":\"Evening.\",\"prefix\":true}]"));
+    assert_null(strstr(talk_sent(0), "continue_final_message"));
+}
+
 static void without_a_key_no_header_is_sent(void **state) {
     (void)state;
     request.endpoint.api_key = STR_NONE;
@@ -710,6 +746,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TALK_TEST(a_reply_streams),
         TALK_TEST(the_request_is_what_the_protocol_asks),
+        TALK_TEST(strict_hosts_get_only_what_they_know),
         TALK_TEST(without_a_key_no_header_is_sent),
         TALK_TEST(addresses_are_taken_as_people_paste_them),
         TALK_TEST(streams_of_every_house_are_read),
