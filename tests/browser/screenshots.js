@@ -15,7 +15,7 @@ const shotOf = (page, look) => async (name) => {
   await page.waitForLoadState("networkidle");
   await page.evaluate(() => document.fonts.ready);
   await page.waitForTimeout(500); // the last movement comes to rest
-  await page.screenshot({ path: `${folder}/${name}-${look}.jpg`, type: "jpeg", quality: 86 });
+  await page.screenshot({ path: `${folder}/${name}-${look}.png` });
 };
 
 const { page, context } = await openPage(browser, server);
@@ -51,8 +51,8 @@ await context.close();
 
 const looks = [
   ["light", { colorScheme: "light" }],
-  ["phone", { colorScheme: "dark", viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
-  ["phone-light", { colorScheme: "light", viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true }],
+  ["phone", { colorScheme: "dark", viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }],
+  ["phone-light", { colorScheme: "light", viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }],
 ];
 for (const [look, options] of looks) {
   const { page, context } = await openPage(browser, server, options);
