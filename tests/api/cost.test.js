@@ -1,0 +1,103 @@
+// Allocations are counted, like statements in plans.test.js: what creeps in line by line is seen here before it is felt.
+//
+// The shipped binary runs with tests/fakes/count_allocations.c between it and its allocator. SQLite's own calls are in the numbers (Debian builds it without
+// its small private heap, so every value of a row that is longer than a few bytes is one); the ceilings stand a little above what was counted when they were
+// written. Each number is the least of three rounds: a timer of the house that fires in between is not the request's.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { existsSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { binary, start } from "./harness.js";
+
+const library = join(dirname(binary), "libcount_allocations.so");
+const skip = readFileSync(binary).includes("__asan_init") ? "a sanitizer has an allocator of its own" : false;
+const countsFile = join(process.env.TMPDIR ?? "/tmp", `troupe-allocations-${process.pid}`);
+
+let t, character, counts;
+
+before(async () => {
+  if (skip) return;
+  assert.ok(existsSync(library), `${library} is missing: cmake --build build/release --target count_allocations`);
+  t = await start({ env: { LD_PRELOAD: library, COUNT_ALLOCATIONS: countsFile } });
+  counts = openSync(countsFile, "r");
+  character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening.", description: "A clockmaker." })).json;
+});
+after(async () => {
+  await t?.stop();
+  rmSync(countsFile, { force: true });
+});
+
+function allocations() {
+  const bytes = Buffer.alloc(16);
+  readSync(counts, bytes, 0, 16, 0);
+  return { calls: Number(bytes.readBigUInt64LE(0)), bytes: Number(bytes.readBigUInt64LE(8)) };
+}
+
+/** Calls and bytes per request: the least of three rounds of `count` requests. */
+async function cost(count, request) {
+  for (let i = 0; i < 5; i++) await request();
+  const least = { calls: Infinity, bytes: Infinity };
+  for (let round = 0; round < 3; round++) {
+    const began = allocations();
+    for (let i = 0; i < count; i++) await request();
+    const ended = allocations();
+    least.calls = Math.min(least.calls, (ended.calls - began.calls) / count);
+    least.bytes = Math.min(least.bytes, (ended.bytes - began.bytes) / count);
+  }
+  return least;
+}
+
+async function expectAtMost(t, ceiling, count, request) {
+  const { calls, bytes } = await cost(count, request);
+  t.diagnostic(`${calls} allocations, ${Math.round(bytes / 1024)} KB`);
+  assert.ok(calls <= ceiling.calls, `${calls} allocations, the ceiling is ${ceiling.calls}`);
+  assert.ok(bytes <= ceiling.kb * 1024, `${Math.round(bytes / 1024)} KB asked for, the ceiling is ${ceiling.kb}`);
+}
+
+async function get(path) {
+  const answer = await t.api("GET", path);
+  assert.equal(answer.status, 200, answer.text);
+}
+
+async function say(conversation, body) {
+  const answer = await t.api("POST", `/conversations/${conversation.id}/messages`, body);
+  assert.equal(answer.status, 201, answer.text);
+}
+
+async function talkOf(messages) {
+  const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
+  for (let i = 0; i < messages; i++) await say(conversation, { content: `line ${i}`, reply: false });
+  return conversation;
+}
+
+test("what needs no database allocates nothing", { skip }, async (context) => {
+  await expectAtMost(context, { calls: 0, kb: 0 }, 100, () => get("/healthz"));
+});
+
+test("a list of characters", { skip }, async (context) => {
+  await expectAtMost(context, { calls: 60, kb: 12 }, 50, () => get("/characters"));
+});
+
+test("one character", { skip }, async (context) => {
+  await expectAtMost(context, { calls: 34, kb: 4 }, 50, () => get(`/characters/${character.id}`));
+});
+
+test("a page of twenty messages, the latest of a talk of sixty", { skip }, async (context) => {
+  const conversation = await talkOf(60);
+  await expectAtMost(context, { calls: 20, kb: 16 }, 50, () => get(`/conversations/${conversation.id}/messages?limit=20`));
+});
+
+test("a message that is only stored", { skip }, async (context) => {
+  const conversation = await talkOf(0);
+  await expectAtMost(context, { calls: 96, kb: 96 }, 50, () => say(conversation, { content: "a line", reply: false }));
+});
+
+test("a turn with the Understudy, early in a talk", { skip }, async (context) => {
+  const conversation = await talkOf(0);
+  await expectAtMost(context, { calls: 350, kb: 768 }, 10, () => say(conversation, { content: "Hello there." }));
+});
+
+test("a turn late in a talk of two hundred messages", { skip }, async (context) => {
+  const conversation = await talkOf(200);
+  await expectAtMost(context, { calls: 410, kb: 1152 }, 10, () => say(conversation, { content: "Hello there." }));
+});
