@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "character/character.h"
 #include "conversation/conversation_store.h"
+#include "conversation/message_store.h"
 #include "conversation/prompt.h"
 #include "conversation/room.h"
 #include "conversation/turn.h"

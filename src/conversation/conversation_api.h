@@ -4,4 +4,5 @@
 #include "net/router.h"
 
 extern const struct route conversation_routes[];
-extern const struct route message_routes[];
+extern const struct route message_routes[]; /* message_api.c: read, edit, swipe, delete */
+extern const struct route say_routes[];     /* say_api.c: say, regenerate, continue, answer */

@@ -80,7 +80,7 @@ static struct str expand(const struct builder *b, struct str text) {
     return macro_expand(b->arena, text, &b->macros, &out) == E_OK ? out : text;
 }
 
-static struct macro_context macros_of(const struct prompt_input *input, struct arena *arena) {
+static struct macro_context macros_of(const struct prompt_input *input) {
     uint64_t random;
     crypto_random(&random, sizeof random);
     struct macro_context macros = {
@@ -90,12 +90,10 @@ static struct macro_context macros_of(const struct prompt_input *input, struct a
         .description = input->character->description,
         .personality = input->character->personality,
         .scenario = input->character->scenario,
-        .original = str_from(house_prompt),
         .now_ms = clock_now_ms(),
         .seed = input->conversation_id,
         .random = random,
     };
-    (void)arena;
     for (size_t i = input->history_count; i-- > 0;) {
         const struct message *m = &input->history[i];
         macros.last_message = m->content;
@@ -333,7 +331,9 @@ enum err prompt_assemble(struct arena *arena, const struct prompt_input *input,
             context / 4; /* a reply may not claim nearly all of a small context */
     struct builder b = {
         .arena = arena, .input = input, .prompt = prompt, .room = prompt->budget_tokens};
-    b.macros = macros_of(input, arena);
+    b.macros = macros_of(input);
+    b.macros.original =
+        expand(&b, str_from(house_prompt)); /* a macro's output is not expanded again */
     add_character(&b);
     add_history(&b);
     fill(&b);
@@ -349,7 +349,7 @@ struct str prompt_greeting(struct arena *arena, const struct character *characte
                                  .user_name = user_name,
                                  .settings = &settings,
                                  .conversation_id = conversation_id};
-    struct macro_context macros = macros_of(&input, arena);
+    struct macro_context macros = macros_of(&input);
     struct str out;
     return macro_expand(arena, greeting, &macros, &out) == E_OK ? out : greeting;
 }

@@ -263,6 +263,17 @@ test("settings merge, judge and reach the prompt", async () => {
   assert.ok(prompt.used_tokens <= prompt.budget_tokens);
 });
 
+test("a card that keeps the house's prompt gets it with its names filled in", async () => {
+  const other = (await t.api("POST", "/characters", { name: "Rook", system_prompt: "{{original}} Be brief, {{char}}." })).json;
+  const conversation = (await t.api("POST", "/conversations", { character_ids: [other.id] })).json;
+  const { reply } = (await say(conversation, "Hm?")).json;
+  const prompt = (await t.api("GET", `/conversations/${conversation.id}/messages/${reply.id}/prompt`)).json;
+  const system = prompt.parts.find((part) => part.name === "system").content;
+  assert.match(system, /^Write Rook's next reply in a conversation between Rook and Olive/);
+  assert.match(system, /Be brief, Rook\.$/);
+  assert.ok(!system.includes("{{"));
+});
+
 test("a persona is who one is in a talk", async () => {
   const persona = (await t.api("POST", "/users/me/personas", { name: "Captain Rook", description: "Keeps a parrot." })).json;
   const conversation = await talk({ persona_id: persona.id });

@@ -1,0 +1,270 @@
+/*
+ * Reading the tree of messages. See message_store.h for the two facts that carry it.
+ *
+ * A page is read branch by branch from the leaf back: within a branch it is one walk along the
+ * index (branch_id, id). The variant that is shown is joined by message.chosen, which is right on
+ * the path that people see; on another path the few messages before a fork may show another
+ * variant, and those are read again.
+ */
+#include "conversation/message_store.h"
+
+#include "base/deflate.h"
+
+#include "base/banned.h"
+
+#define PROMPT_LIMIT_BYTES \
+    ((size_t)16 << 20) /* inflated; a context of a million tokens is 4 MB of text */
+
+/* The columns of a message and its variant, in the order that message_from_row reads. */
+#define MESSAGE_COLUMNS                                                                                          \
+    "m.id, m.conversation_id, m.branch_id, m.parent_id, m.parent_variant, m.role, m.author_kind, m.author_id, "  \
+    "m.author_name, v.place, m.variant_count, m.hidden, m.external_id, m.revision, m.created_at, m.updated_at, " \
+    "m.deleted_at, v.state, v.content, v.reasoning, v.model, v.finish_reason, v.prompt_tokens, v.reply_tokens "
+
+static int64_t column_or(struct stmt *s, int column, int64_t fallback) {
+    return column_is_null(s, column) ? fallback : column_int(s, column);
+}
+
+static void message_from_row(struct stmt *s, struct arena *arena, struct message *m) {
+    *m = (struct message){
+        .id = column_id(s, 0),
+        .conversation_id = column_id(s, 1),
+        .branch_id = column_id(s, 2),
+        .parent_id = column_id(s, 3),
+        .parent_variant = column_or(s, 4, -1),
+        .role = column_str_dup(s, 5, arena),
+        .author_kind = column_str_dup(s, 6, arena),
+        .author_id = column_id(s, 7),
+        .author_name = column_str_dup(s, 8, arena),
+        .swipe_index = column_int(s, 9),
+        .swipe_count = column_int(s, 10),
+        .hidden = column_bool(s, 11),
+        .external_id = column_str_dup(s, 12, arena),
+        .revision = column_int(s, 13),
+        .created_at = column_time(s, 14),
+        .updated_at = column_time(s, 15),
+        .deleted_at = column_time(s, 16),
+        .state = column_str_dup(s, 17, arena),
+        .content = column_str_dup(s, 18, arena),
+        .reasoning = column_str_dup(s, 19, arena),
+        .model = column_str_dup(s, 20, arena),
+        .finish_reason = column_str_dup(s, 21, arena),
+        .prompt_tokens = column_or(s, 22, -1),
+        .reply_tokens = column_or(s, 23, -1),
+    };
+}
+
+enum err message_load(struct db *db, struct arena *arena, int64_t conversation_id,
+                      int64_t message_id, int64_t place, struct message *message) {
+    struct stmt *s = DB_SQL(
+        db, "SELECT " MESSAGE_COLUMNS "FROM message m "
+            "JOIN variant v ON v.message_id = m.id AND v.place = IIF(:place < 0, m.chosen, :place) "
+            "WHERE m.id = :message AND m.conversation_id = :conversation");
+    bind_id(s, ":message", message_id);
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":place", place);
+    bool is_there = stmt_row(s);
+    if (is_there)
+        message_from_row(s, arena, message);
+    enum err err = stmt_done(s);
+    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+}
+
+/* A stretch of a path: the messages of `branch_id` with ids up to `upto_id`. */
+struct stretch {
+    int64_t branch_id, upto_id;
+};
+
+static enum err stretch_of_leaf(struct db *db, int64_t leaf_id, struct stretch *stretch) {
+    struct stmt *s = DB_SQL(db, "SELECT branch_id FROM message WHERE id = :id");
+    bind_id(s, ":id", leaf_id);
+    *stretch = (struct stretch){.branch_id = stmt_int(s, 0), .upto_id = leaf_id};
+    return stretch->branch_id == 0 ? E_ABSENT : E_OK;
+}
+
+/* The stretch before: where the branch was forked off. False at the root. */
+static bool stretch_before(struct db *db, struct stretch *stretch) {
+    struct stmt *s = DB_SQL(db, "SELECT parent_id, fork_message_id FROM branch WHERE id = :id");
+    bind_id(s, ":id", stretch->branch_id);
+    struct stretch before = {0};
+    if (stmt_row(s))
+        before = (struct stretch){.branch_id = column_id(s, 0), .upto_id = column_id(s, 1)};
+    if (stmt_done(s) != E_OK || before.branch_id == 0)
+        return false;
+    *stretch = before;
+    return true;
+}
+
+static enum err stretch_read(struct db *db, struct arena *arena, const struct stretch *stretch,
+                             int64_t before_id, size_t limit, struct message *items,
+                             size_t *count) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT " MESSAGE_COLUMNS "FROM message m "
+                   "JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
+                   "WHERE m.branch_id = :branch AND m.id <= :upto AND m.deleted_at IS NULL "
+                   "ORDER BY m.id DESC "
+                   "LIMIT :limit");
+    bind_id(s, ":branch", stretch->branch_id);
+    bind_int(s, ":upto",
+             before_id > 0 && before_id <= stretch->upto_id ? before_id - 1 : stretch->upto_id);
+    bind_int(s, ":limit", (int64_t)(limit - *count));
+    while (*count < limit && stmt_row(s))
+        message_from_row(s, arena, &items[(*count)++]);
+    return stmt_done(s);
+}
+
+/* Off the shown path a message before a fork may have another variant chosen than the one this path
+ * follows. */
+static enum err show_followed_variants(struct db *db, struct arena *arena, struct message *items,
+                                       size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        const struct message *child = &items[i - 1];
+        if (child->parent_id != items[i].id || child->parent_variant < 0 ||
+            child->parent_variant == items[i].swipe_index)
+            continue;
+        enum err err = message_load(db, arena, items[i].conversation_id, items[i].id,
+                                    child->parent_variant, &items[i]);
+        if (err != E_OK)
+            return err;
+    }
+    return E_OK;
+}
+
+enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id, int64_t leaf_id,
+                      int64_t before_id, size_t limit, struct message **items, size_t *count) {
+    *items = ARENA_ARRAY(arena, struct message, limit);
+    *count = 0;
+    struct stretch stretch;
+    enum err err = stretch_of_leaf(db, leaf_id, &stretch);
+    if (err != E_OK)
+        return err;
+    do {
+        if ((err = stretch_read(db, arena, &stretch, before_id, limit, *items, count)) != E_OK)
+            return err;
+    } while (*count < limit && stretch_before(db, &stretch));
+    if (*count > 0 && (*items)[0].conversation_id != conversation_id)
+        return E_ABSENT;
+    return show_followed_variants(db, arena, *items, *count);
+}
+
+static int64_t newest_child(struct db *db, int64_t message_id, int64_t place) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT id FROM message "
+                   "WHERE parent_id = :parent AND parent_variant = :place AND deleted_at IS NULL "
+                   "ORDER BY id DESC "
+                   "LIMIT 1");
+    bind_id(s, ":parent", message_id);
+    bind_int(s, ":place", place);
+    return stmt_int(s, 0);
+}
+
+int64_t message_chosen(struct db *db, int64_t message_id) {
+    struct stmt *s = DB_SQL(db, "SELECT chosen FROM message WHERE id = :id");
+    bind_id(s, ":id", message_id);
+    return stmt_int(s, 0);
+}
+
+int64_t message_deepest(struct db *db, int64_t message_id, int64_t place) {
+    for (int64_t child; (child = newest_child(db, message_id, place)) != 0;
+         place = message_chosen(db, message_id))
+        message_id = child;
+    return message_id;
+}
+
+bool message_is_on_path(struct db *db, int64_t message_id, int64_t leaf_id) {
+    struct stretch here, at;
+    if (stretch_of_leaf(db, message_id, &here) != E_OK || stretch_of_leaf(db, leaf_id, &at) != E_OK)
+        return false;
+    while (at.branch_id != here.branch_id)
+        if (!stretch_before(db, &at))
+            return false;
+    return message_id <= at.upto_id;
+}
+
+enum err message_variants(struct db *db, struct arena *arena, int64_t message_id,
+                          struct message_variant **items, size_t *count) {
+    enum { VARIANTS_SHOWN = 200 }; /* nobody swipes further; the newest are shown */
+    *items = ARENA_ARRAY(arena, struct message_variant, VARIANTS_SHOWN);
+    *count = 0;
+    struct stmt *s =
+        DB_SQL(db, "SELECT place, state, content, model, finish_reason, created_at FROM variant "
+                   "WHERE message_id = :message "
+                   "ORDER BY place DESC "
+                   "LIMIT 200");
+    bind_id(s, ":message", message_id);
+    while (*count < VARIANTS_SHOWN && stmt_row(s))
+        (*items)[(*count)++] = (struct message_variant){
+            .place = column_int(s, 0),
+            .state = column_str_dup(s, 1, arena),
+            .content = column_str_dup(s, 2, arena),
+            .model = column_str_dup(s, 3, arena),
+            .finish_reason = column_str_dup(s, 4, arena),
+            .created_at = column_time(s, 5),
+        };
+    return stmt_done(s);
+}
+
+enum err message_revisions(struct db *db, struct arena *arena, int64_t message_id,
+                           struct message_revision **items, size_t *count) {
+    enum { REVISIONS_SHOWN = 100 };
+    *items = ARENA_ARRAY(arena, struct message_revision, REVISIONS_SHOWN);
+    *count = 0;
+    struct stmt *s = DB_SQL(
+        db, "SELECT place, revision, saved_by, created_at, kind, content FROM message_revision "
+            "WHERE message_id = :message "
+            "ORDER BY created_at DESC "
+            "LIMIT 100");
+    bind_id(s, ":message", message_id);
+    while (*count < REVISIONS_SHOWN && stmt_row(s))
+        (*items)[(*count)++] = (struct message_revision){
+            .place = column_int(s, 0),
+            .revision = column_int(s, 1),
+            .saved_by = column_id(s, 2),
+            .created_at = column_time(s, 3),
+            .kind = column_str_dup(s, 4, arena),
+            .content = column_str_dup(s, 5, arena),
+        };
+    return stmt_done(s);
+}
+
+enum err conversation_branches(struct db *db, struct arena *arena, int64_t conversation_id,
+                               struct branch_tip **items, size_t *count) {
+    enum { BRANCHES_SHOWN = 200 };
+    *items = ARENA_ARRAY(arena, struct branch_tip, BRANCHES_SHOWN);
+    *count = 0;
+    struct stmt *s =
+        DB_SQL(db, "SELECT b.fork_message_id, m.id, m.created_at, substr(v.content, 1, 120) "
+                   "FROM branch b "
+                   "JOIN message m ON m.id = (SELECT id FROM message "
+                   "                          WHERE branch_id = b.id AND deleted_at IS NULL "
+                   "                          ORDER BY id DESC LIMIT 1) "
+                   "JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
+                   "WHERE b.conversation_id = :conversation "
+                   "ORDER BY b.id DESC "
+                   "LIMIT 200");
+    bind_id(s, ":conversation", conversation_id);
+    while (*count < BRANCHES_SHOWN && stmt_row(s))
+        (*items)[(*count)++] = (struct branch_tip){
+            .fork_message_id = column_id(s, 0),
+            .leaf_id = column_id(s, 1),
+            .created_at = column_time(s, 2),
+            .last_line = column_str_dup(s, 3, arena),
+        };
+    return stmt_done(s);
+}
+
+enum err prompt_load(struct db *db, struct arena *arena, int64_t message_id, int64_t place,
+                     struct str *record) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT record FROM prompt WHERE message_id = :message AND place = :place");
+    bind_id(s, ":message", message_id);
+    bind_int(s, ":place", place);
+    struct str deflated = STR_NONE;
+    if (stmt_row(s))
+        deflated = column_blob_dup(s, 0, arena);
+    enum err err = stmt_done(s);
+    if (err != E_OK)
+        return err;
+    return deflated.at == NULL ? E_ABSENT
+                               : inflate_bytes(arena, deflated, PROMPT_LIMIT_BYTES, record);
+}
