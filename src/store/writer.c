@@ -50,6 +50,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -64,6 +65,7 @@
 #define LOG_LIMIT_PAGES  16384             /* 64 MiB: written back even if more is waiting */
 #define LOG_IDLE_PAGES   256         /* 1 MiB: worth writing back when nothing else is to do */
 #define LOG_IDLE_WAIT_MS 200         /* nothing came for so long */
+#define SLACK_WAIT_MS    1000        /* the house has gone quiet */
 #define LOG_HELD_WAIT_MS 5000        /* likewise, after a reader was in the way */
 #define GROW_CHUNK_BYTES (64 * 1024) /* SQLite's file layer takes less than 128 KiB at once */
 
@@ -123,6 +125,7 @@ static struct {
     struct db *db;
     bool may_checkpoint;
     bool has_grown;          /* the log has been given its size */
+    bool has_slack;          /* something ran since memory was last given back */
     bool is_held;            /* a reader kept the last checkpoint from ending */
     int checkpoint_at_pages; /* moves up while a reader holds the log */
     sqlite3_stmt *control[CONTROL_COUNT];
@@ -389,17 +392,29 @@ static void checkpoint(void) {
         is_whole ? LOG_LIMIT_PAGES : writer.db->wal_pages + LOG_LIMIT_PAGES;
 }
 
+static bool has_log_work(void) {
+    return writer.may_checkpoint && writer.db->wal_pages >= (writer.has_grown ? LOG_IDLE_PAGES : 1);
+}
+
 /* How long nothing must have come before do_idle_work() is called; 0 when it has nothing to do. */
 static int64_t idle_wait_ms(void) {
-    if (!writer.may_checkpoint)
-        return 0;
-    if (writer.db->wal_pages < (writer.has_grown ? LOG_IDLE_PAGES : 1))
-        return 0;
-    return writer.is_held ? LOG_HELD_WAIT_MS : LOG_IDLE_WAIT_MS;
+    if (has_log_work())
+        return writer.is_held ? LOG_HELD_WAIT_MS : LOG_IDLE_WAIT_MS;
+    return writer.has_slack ? SLACK_WAIT_MS : 0;
+}
+
+/* What a busy moment needed and an idle house does not: pages in SQLite's cache, free heap of every
+ * thread (2 MB after a set-up). */
+static void give_back_memory(void) {
+    sqlite3_db_release_memory(writer.db->sqlite);
+    malloc_trim(0);
+    writer.has_slack = false;
 }
 
 static void do_idle_work(void) {
-    if (!writer.has_grown)
+    if (!has_log_work())
+        give_back_memory();
+    else if (!writer.has_grown)
         grow_log();
     else
         checkpoint();
@@ -445,6 +460,7 @@ static void *run_thread(void *ctx) {
     (void)ctx;
     for (struct write *batch; (batch = next_batch()) != NULL;) {
         run_batch(batch);
+        writer.has_slack = true;
         if (writer.may_checkpoint && writer.db->wal_pages >= writer.checkpoint_at_pages)
             checkpoint();
     }
