@@ -199,7 +199,11 @@ CREATE TABLE character (
     deleted_at                INTEGER
 ) STRICT;
 CREATE INDEX character_of_owner ON character (owner_id, id) WHERE deleted_at IS NULL;
-CREATE INDEX character_public ON character (id) WHERE visibility = 'public' AND deleted_at IS NULL;
+-- What lists show, in the order of lists: a page reads one of these (or both, merged) and never the rows, whose cards may be long.
+CREATE INDEX character_public ON character (id, owner_id, name, nickname, tagline, tags, creator, visibility, content_tier, avatar_blob, talkativeness,
+    revision, created_at, updated_at) WHERE visibility = 'public' AND deleted_at IS NULL;
+CREATE INDEX character_hidden ON character (owner_id, id, name, nickname, tagline, tags, creator, visibility, content_tier, avatar_blob, talkativeness,
+    revision, created_at, updated_at) WHERE visibility <> 'public' AND deleted_at IS NULL;
 CREATE INDEX character_trash ON character (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- Every save, whole: what can be compared and brought back. The newest row equals the character.

@@ -74,6 +74,17 @@ static void write_avatar(struct json *json, struct str blob) {
     arena_release(&arena);
 }
 
+/* A share from 0 to 1. People set hundredths: those are written without the search for the shortest
+ * digits that any double needs, which cost a list a tenth of its time. */
+static void write_share(struct json *json, double share) {
+    int hundredths = (int)(share * 100 + 0.5);
+    char digits[4] = {'0', '.', (char)('0' + hundredths / 10), (char)('0' + hundredths % 10)};
+    if (hundredths <= 0 || hundredths >= 100 || hundredths / 100.0 != share)
+        json_write_double(json, share);
+    else
+        json_write_raw(json, str_of(digits, digits[3] == '0' ? 3 : 4));
+}
+
 /* SHARED_ROWS, of a summary. */
 static void write_shared(struct json *json, const struct character_summary *c) {
     JSON_ID(json, "id", c->id);
@@ -86,7 +97,8 @@ static void write_shared(struct json *json, const struct character_summary *c) {
     JSON_STR(json, "visibility", c->visibility);
     JSON_STR(json, "content_tier", c->content_tier);
     write_avatar(json, c->avatar_blob);
-    JSON_DOUBLE(json, "talkativeness", c->talkativeness);
+    json_key(json, STR("talkativeness"));
+    write_share(json, c->talkativeness);
     JSON_BOOL(json, "favourite", c->is_favourite);
     JSON_NULL_AT(json, "rating");
     JSON_INT(json, "revision", c->revision);

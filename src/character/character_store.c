@@ -3,8 +3,9 @@
  * unlisted by its id; what is for adults only by those who declared to be (user.is_adult), and by
  * its owner.
  *
- * A list page is two short walks along two indexes (own, public), at most `limit` ids each, and the
- * rows of the newest among them: it costs the same with ten characters and with a hundred thousand.
+ * A list page is two walks along two indexes (one's own that are not public, and all that are),
+ * merged as they go. The indexes hold what lists show: a page costs the same with ten characters and
+ * with a hundred thousand, and however long their cards are.
  */
 #include "character/character_store.h"
 
@@ -27,38 +28,58 @@
 
 /* --- lists ---------------------------------------------------------------------------------- */
 
+/* Most people have few favourites or none: then no row asks for its own. */
+#define IS_FAVOURITE                                                                        \
+    "CASE WHEN EXISTS (SELECT 1 FROM favourite WHERE user_id = :user) THEN "                \
+    "EXISTS (SELECT 1 FROM favourite f WHERE f.user_id = :user AND f.character_id = c.id) " \
+    "ELSE 0 END"
+/* These and no others are in the indexes of lists. */
 #define SUMMARY_COLUMNS                                                                  \
     "c.id, c.owner_id, c.name, c.nickname, c.tagline, c.tags, c.creator, c.visibility, " \
     "c.content_tier, c.avatar_blob, c.talkativeness, c.revision, c.created_at, "         \
-    "c.updated_at, c.deleted_at, "                                                       \
-    "EXISTS (SELECT 1 FROM favourite f WHERE f.user_id = :user AND f.character_id = c.id) "
+    "c.updated_at, " IS_FAVOURITE " "
+#define DELETED_COLUMN 15 /* of the trash, which adds it */
 
-static struct character_summary column_summary(struct stmt *s, struct arena *arena) {
+/* Texts are borrowed until the next step. */
+static struct character_summary borrow_summary(struct stmt *s) {
     return (struct character_summary){
         .id = column_id(s, 0),
         .owner_id = column_id(s, 1),
-        .name = column_str_dup(s, 2, arena),
-        .nickname = column_str_dup(s, 3, arena),
-        .tagline = column_str_dup(s, 4, arena),
-        .tags = column_str_dup(s, 5, arena),
-        .creator = column_str_dup(s, 6, arena),
-        .visibility = column_str_dup(s, 7, arena),
-        .content_tier = column_str_dup(s, 8, arena),
-        .avatar_blob = column_str_dup(s, 9, arena),
+        .name = column_str(s, 2),
+        .nickname = column_str(s, 3),
+        .tagline = column_str(s, 4),
+        .tags = column_str(s, 5),
+        .creator = column_str(s, 6),
+        .visibility = column_str(s, 7),
+        .content_tier = column_str(s, 8),
+        .avatar_blob = column_str(s, 9),
         .talkativeness = column_double(s, 10),
         .revision = column_int(s, 11),
         .created_at = column_time(s, 12),
         .updated_at = column_time(s, 13),
-        .deleted_at = column_time(s, 14),
-        .is_favourite = column_bool(s, 15),
+        .is_favourite = column_bool(s, 14),
     };
 }
 
-static enum err take_summaries(struct stmt *s, struct character_list *list) {
-    list->items = ARENA_ARRAY(list->arena, struct character_summary, list->limit);
+static struct character_summary column_summary(struct stmt *s, struct arena *arena) {
+    struct character_summary summary = borrow_summary(s);
+    struct str *const texts[] = {&summary.name,         &summary.nickname,   &summary.tagline,
+                                 &summary.tags,         &summary.creator,    &summary.visibility,
+                                 &summary.content_tier, &summary.avatar_blob};
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        *texts[i] = str_dup(arena, *texts[i]);
+    return summary;
+}
+
+static enum err show_rows(struct stmt *s, struct character_list *list) {
     list->count = 0;
-    while ((int64_t)list->count < list->limit && stmt_row(s))
-        list->items[list->count++] = column_summary(s, list->arena);
+    while ((int64_t)list->count < list->limit && stmt_row(s)) {
+        struct character_summary summary = borrow_summary(s);
+        if (list->is_trash)
+            summary.deleted_at = column_time(s, DELETED_COLUMN);
+        list->each(list->ctx, &summary);
+        list->count++;
+    }
     return stmt_done(s);
 }
 
@@ -68,39 +89,28 @@ static void bind_page(struct stmt *s, const struct character_list *list) {
     bind_int(s, ":limit", list->limit);
 }
 
+/* Two halves without a common row, each in the order of its index: SQLite merges them as it goes.
+ */
+#define OWN_HALF                                                           \
+    "SELECT " SUMMARY_COLUMNS "FROM character c WHERE c.owner_id = :user " \
+    "AND c.visibility <> 'public' AND c.deleted_at IS NULL AND c.id < :before "
+#define PUBLIC_HALF                                                             \
+    "SELECT " SUMMARY_COLUMNS "FROM character c WHERE c.visibility = 'public' " \
+    "AND c.deleted_at IS NULL AND c.id < :before AND " MAY_BY_TIER
+
 static enum err list_all(struct db *db, struct character_list *list) {
-    struct stmt *s =
-        DB_SQL(db, "SELECT " SUMMARY_COLUMNS "FROM character c "
-                   "WHERE c.id IN ("
-                   "SELECT id FROM (SELECT c.id FROM character c "
-                   "WHERE c.owner_id = :user AND c.deleted_at IS NULL AND c.id < :before "
-                   "ORDER BY c.id DESC LIMIT :limit) "
-                   "UNION ALL "
-                   "SELECT id FROM (SELECT c.id FROM character c "
-                   "WHERE c.visibility = 'public' AND c.deleted_at IS NULL AND c.id < :before "
-                   "AND c.owner_id <> :user AND " MAY_BY_TIER "ORDER BY c.id DESC LIMIT :limit)) "
-                   "ORDER BY c.id DESC LIMIT :limit");
+    struct stmt *s = DB_SQL(db, OWN_HALF "UNION ALL " PUBLIC_HALF "ORDER BY 1 DESC LIMIT :limit");
     bind_page(s, list);
-    return take_summaries(s, list);
+    return show_rows(s, list);
 }
 
 static enum err list_by_tier(struct db *db, struct character_list *list) {
-    struct stmt *s =
-        DB_SQL(db, "SELECT " SUMMARY_COLUMNS "FROM character c "
-                   "WHERE c.id IN ("
-                   "SELECT id FROM (SELECT c.id FROM character c "
-                   "WHERE c.owner_id = :user AND c.deleted_at IS NULL AND c.id < :before "
-                   "AND c.content_tier = :tier "
-                   "ORDER BY c.id DESC LIMIT :limit) "
-                   "UNION ALL "
-                   "SELECT id FROM (SELECT c.id FROM character c "
-                   "WHERE c.visibility = 'public' AND c.deleted_at IS NULL AND c.id < :before "
-                   "AND c.content_tier = :tier AND c.owner_id <> :user AND " MAY_BY_TIER
-                   "ORDER BY c.id DESC LIMIT :limit)) "
-                   "ORDER BY c.id DESC LIMIT :limit");
+    struct stmt *s = DB_SQL(db, OWN_HALF "AND c.content_tier = :tier UNION ALL " PUBLIC_HALF
+                                         "AND c.content_tier = :tier "
+                                         "ORDER BY 1 DESC LIMIT :limit");
     bind_page(s, list);
     bind_str(s, ":tier", list->tier);
-    return take_summaries(s, list);
+    return show_rows(s, list);
 }
 
 static enum err list_by_tag(struct db *db, struct character_list *list) {
@@ -114,7 +124,7 @@ static enum err list_by_tag(struct db *db, struct character_list *list) {
     bind_str(s, ":tag", list->tag);
     bind_str(s, ":tier", list->tier);
     bind_bool(s, ":mine", list->is_mine);
-    return take_summaries(s, list);
+    return show_rows(s, list);
 }
 
 static enum err list_mine(struct db *db, struct character_list *list) {
@@ -124,17 +134,17 @@ static enum err list_mine(struct db *db, struct character_list *list) {
                                 "AND c.id < :before ORDER BY c.id DESC LIMIT :limit");
     bind_page(s, list);
     bind_str(s, ":tier", list->tier);
-    return take_summaries(s, list);
+    return show_rows(s, list);
 }
 
 /* The trash is one index of all people's; it is short, because it is emptied. */
 static enum err list_trash(struct db *db, struct character_list *list) {
-    struct stmt *s = DB_SQL(db, "SELECT " SUMMARY_COLUMNS "FROM character c "
+    struct stmt *s = DB_SQL(db, "SELECT " SUMMARY_COLUMNS ", c.deleted_at FROM character c "
                                 "INDEXED BY character_trash "
                                 "WHERE c.deleted_at > 0 AND c.owner_id = :user "
                                 "AND c.id < :before ORDER BY c.id DESC LIMIT :limit");
     bind_page(s, list);
-    return take_summaries(s, list);
+    return show_rows(s, list);
 }
 
 static enum err list_favourites(struct db *db, struct character_list *list) {
@@ -146,7 +156,7 @@ static enum err list_favourites(struct db *db, struct character_list *list) {
                    "AND (c.owner_id = :user OR c.visibility <> 'private') AND " MAY_BY_TIER
                    "ORDER BY v.character_id DESC LIMIT :limit");
     bind_page(s, list);
-    return take_summaries(s, list);
+    return show_rows(s, list);
 }
 
 enum err character_store_list(struct db *db, struct character_list *list) {

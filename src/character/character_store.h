@@ -13,15 +13,16 @@ struct character_summary {
 };
 
 struct character_list {
-    struct arena *arena;
     int64_t user_id;
     int64_t before_id; /* INT64_MAX: from the newest */
     int64_t limit;     /* rows to fetch */
     struct str tag;    /* folded; STR_NONE: any */
     struct str tier;   /* STR_NONE: any */
     bool is_mine, is_trash, is_favourites;
-    struct character_summary *items; /* out */
-    size_t count;                    /* out */
+    /* Called for each row, in order; the texts are borrowed until it returns. */
+    void (*each)(void *ctx, const struct character_summary *summary);
+    void *ctx;
+    size_t count; /* out */
 };
 /* Newest first: own and public ones, or only own, or the trash, or favourites. */
 MUST_USE enum err character_store_list(struct db *db, struct character_list *list);

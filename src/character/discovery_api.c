@@ -83,25 +83,40 @@ static struct str fold_tag(struct arena *arena, struct str tag) {
     return tag.len > 0 ? text_fold(arena, str_trim(tag)) : STR_NONE;
 }
 
+/* A page as it is written: the last row of it gives the cursor, the row behind it only tells that
+ * there is one. */
+struct page {
+    struct json *json;
+    size_t written, limit;
+    int64_t last_id;
+};
+
+static void write_row(void *ctx, const struct character_summary *summary) {
+    struct page *page = ctx;
+    if (page->written == page->limit)
+        return;
+    character_write_summary(page->json, summary);
+    page->last_id = summary->id;
+    page->written++;
+}
+
 /* Answers with one page; list->limit is what was asked for. */
 static void reply_list(struct request *request, struct character_list *list, struct str cursor) {
-    size_t limit = (size_t)list->limit;
-    list->arena = request->arena;
     list->user_id = request->caller.user_id;
     list->before_id = INT64_MAX;
-    list->limit++;
     if (cursor.len > 0 && id_parse(cursor, &list->before_id) != E_OK)
         return reply_field_problem(request, "cursor", "This is not a cursor of this list.");
+    struct page page = {.json = reply_list_begin(request), .limit = (size_t)list->limit};
+    list->limit++;
+    list->each = write_row;
+    list->ctx = &page;
     enum err err = character_store_list(store_reader(), list);
     if (err != E_OK)
         return reply_error(request, err);
-    struct json *json = reply_list_begin(request);
-    for (size_t i = 0; i < list->count && i < limit; i++)
-        character_write_summary(json, &list->items[i]);
-    struct id_text last =
-        list->count > limit ? id_text(list->items[limit - 1].id) : (struct id_text){""};
-    reply_list_end(request,
-                   list->count > limit ? str_dup(request->arena, str_from(last.at)) : STR_NONE);
+    struct str next = STR_NONE;
+    if (list->count > page.limit)
+        next = str_printf(request->arena, "%s", id_text(page.last_id).at);
+    reply_list_end(request, next);
 }
 
 static void list(struct request *request) {
