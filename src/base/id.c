@@ -15,7 +15,7 @@
 
 #define EPOCH_2020_MS INT64_C(1577836800000)
 #define COUNTER_BITS  21
-#define START_BITS                                                                           \
+#define START_BITS \
     20 /* a start in the lower half leaves a million ids before the counter touches the next \
           millisecond */
 #define LAST_MS ((INT64_C(1) << 42) - 1)

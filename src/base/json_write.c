@@ -21,7 +21,7 @@
 
 #include "base/banned.h"
 
-#define SHORT_BYTES                                                                             \
+#define SHORT_BYTES \
     40 /* the longest thing written at one go: a comma, a number or a moment in quotes. It fits \
           the slack. */
 

@@ -48,7 +48,7 @@
 #define UPLOAD_BUFFER_BYTES \
     16384L /* the least that libcurl takes; the default of 64 KiB would be held per call */
 #define KEPT_CONNECTIONS 256L /* open ones that libcurl may hold for the next call */
-#define RETRY_AFTER_LIMIT_MS                                             \
+#define RETRY_AFTER_LIMIT_MS \
     ((int64_t)24 * 3600 * 1000) /* "a day" stands for whatever is longer \
                                  */
 #define MULTI_SLACK_MS 1

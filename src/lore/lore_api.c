@@ -20,7 +20,7 @@
 
 #define CONTENT_LENGTH 200000 /* code points: an entry may be a chapter */
 #define TEST_LENGTH    20000
-#define TEST_BUDGET                                                              \
+#define TEST_BUDGET \
     1000000 /* tokens: the tester shows what fires; only the book's budget drops \
              */
 

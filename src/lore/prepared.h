@@ -6,7 +6,7 @@
 #include "lore/decorator.h"
 #include "lore/match.h"
 
-#define PREPARED_LIMIT_BYTES                                             \
+#define PREPARED_LIMIT_BYTES \
     (16 << 20) /* of all books kept; the one used longest ago goes first \
                 */
 

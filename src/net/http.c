@@ -40,7 +40,7 @@
 #define SKIP_LIMIT_BYTES  (64 << 10) /* of a body nobody wants: more is cheaper to cut off */
 #define FRAMING_SPARE_BYTES \
     (16 << 10) /* chunk heads, extensions and trailers beyond 8 bytes for each of data */
-#define UNSENT_LIMIT_BYTES                                                \
+#define UNSENT_LIMIT_BYTES \
     (256 << 10) /* answers not yet taken: then no further request is read \
                  */
 #define SPARE_EXCHANGES    64
