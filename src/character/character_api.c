@@ -20,7 +20,7 @@
 #include "base/banned.h"
 
 #define TEXT_LENGTH      200000    /* code points of one field: a long card has 20,000 */
-#define BODY_LIMIT_BYTES (4 << 20) /* with a lorebook of a thousand entries */
+#define LIST_LIMIT_BYTES (8 << 20) /* of one list of texts as JSON: every byte of a body escaped */
 
 struct character_body {
     struct str name, nickname, description, personality, scenario, first_mes, mes_example;
@@ -63,7 +63,7 @@ struct page_query {
     {"talkativeness", FIELD_NUMBER, AT(struct character_body, talkativeness), .min = 0, .max = 1, .help = "How readily it speaks in a group."}, \
     {"voice", FIELD_TEXT, AT(struct character_body, voice), .max = 200, .help = "The voice it speaks with."}, \
     {"model_settings", FIELD_JSON, AT(struct character_body, model_settings), .max = 65536, .help = "Sampler settings of its own: an object."}, \
-    {"character_book", FIELD_JSON, AT(struct character_body, character_book), .may_be_null = true, .max = 4000000, .help = "Its own lorebook, as V2 or V3 has it, in place of the one it has; null: none."}, \
+    {"character_book", FIELD_JSON, AT(struct character_body, character_book), .may_be_null = true, .max = 1000000, .help = "Its own lorebook, as V2 or V3 has it, in place of the one it has; null: none."}, \
     {0}
 static const struct field create_fields[] = {
     {"name", FIELD_TEXT, AT(struct character_body, name), .is_required = true, .min = 1, .max = CARD_NAME_LENGTH, .help = "Its name."},
@@ -165,7 +165,7 @@ static const struct {
 static struct str texts_json(struct arena *arena, const struct field_texts *texts) {
     struct buf buf;
     struct json json;
-    buf_init(&buf, BODY_LIMIT_BYTES * 8);
+    buf_init(&buf, LIST_LIMIT_BYTES);
     json_init(&json, &buf);
     json_array_begin(&json);
     for (size_t i = 0; i < texts->count; i++)
@@ -473,12 +473,12 @@ static void bring_back(struct request *request) {
 #define CHARACTER "/api/v1/characters/{id}"
 const struct route character_routes[] = {
     {METHOD_POST, "/api/v1/characters", create, WHO_MEMBER, SCOPE_WRITE, .body = create_fields, .body_size = sizeof(struct character_body),
-     .body_limit_bytes = BODY_LIMIT_BYTES, .tag = "characters", .operation = "createCharacter", .summary = "Makes a character; only its name is required.",
+     .tag = "characters", .operation = "createCharacter", .summary = "Makes a character; only its name is required.",
      .status = 201, .answer = &character_shape},
     {METHOD_GET, CHARACTER, get, WHO_MEMBER, SCOPE_READ, .tag = "characters", .operation = "getCharacter", .summary = "One character, with everything.",
      .answer = &character_shape},
     {METHOD_PATCH, CHARACTER, patch, WHO_MEMBER, SCOPE_WRITE, .body = patch_fields, .body_size = sizeof(struct character_body),
-     .body_limit_bytes = BODY_LIMIT_BYTES, .tag = "characters", .operation = "updateCharacter", .summary = "Changes the members that are sent; every save is a revision.",
+     .tag = "characters", .operation = "updateCharacter", .summary = "Changes the members that are sent; every save is a revision.",
      .answer = &character_shape},
     {METHOD_DELETE, CHARACTER, delete, WHO_MEMBER, SCOPE_WRITE, .tag = "characters", .operation = "deleteCharacter", .summary = "To the trash, for 30 days.", .status = 204},
     {METHOD_POST, CHARACTER "/restore", restore, WHO_MEMBER, SCOPE_WRITE, .tag = "characters", .operation = "restoreCharacter", .summary = "Back from the trash.",
