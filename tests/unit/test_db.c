@@ -287,8 +287,8 @@ static void mistakes_of_ours_stop_the_process(void **state) {
     for (size_t i = 0; i < COUNT_OF(mistakes); i++) {
         pid_t child = fork();
         if (child == 0) {
-            freopen("/dev/null", "w", stderr);
-            mistakes[i]();
+            if (freopen("/dev/null", "w", stderr) != NULL)
+                mistakes[i]();
             _exit(0);
         }
         int status = 0;
