@@ -52,6 +52,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define LATER_MS 200 /* after the start: nobody waits for it */
+
 extern char **environ;
 
 static int log_level_index;
@@ -88,6 +90,7 @@ static const struct job_kind *const job_tables[] = {character_jobs, conversation
  * -------------------------------------------------------------------------------------------------------
  */
 
+static struct timer later;
 static struct config config;
 static struct config reloaded; /* texts of the last reload; the first config's texts stay in use */
 static struct app_options app_options;
@@ -214,6 +217,13 @@ static void say_ready(void) {
     log_info("app", "server is ready", LF_STR("address", address), LF_Z("version", TROUPE_VERSION));
 }
 
+/* What can wait until the first words have been said. A vector store that does not open is rebuilt from the truth: no reason to stop. */
+static void open_later(void *ctx) {
+    (void)ctx;
+    if (store_open_vectors() != E_OK)
+        log_error("app", "vectors could not be opened; memory by meaning rests");
+}
+
 static void on_drain(void *ctx) {
     (void)ctx;
     notify_systemd("STOPPING=1");
@@ -260,7 +270,9 @@ int app_serve(const struct app_options *options) {
     loop_on_stopped(on_stopped, NULL);
     loop_catch_signals(net_settings.grace_ms, reload, NULL);
     say_ready();
+    timer_start(&later, LATER_MS, open_later, NULL);
     loop_run();
+    timer_stop(&later);
     stop_features();
     log_info("app", "server has stopped");
     return 0;

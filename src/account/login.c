@@ -41,6 +41,7 @@
 
 static struct es256_key keys[KEYS_LIMIT]; /* keys[0] signs */
 static size_t key_count;
+static size_t point_count; /* of the first keys the public half is known */
 static struct pool_kind password_kind = {
     .name = "password", .running_limit = PASSWORDS_AT_ONCE, .queue_limit = PASSWORDS_WAITING};
 
@@ -68,6 +69,7 @@ static enum err make_first_key(void) {
     enum err err = store_write_and_wait(writer_new_key, &new);
     if (err == E_OK)
         keys[key_count++] = new.key;
+    point_count = key_count;
     arena_release(&new.arena);
     return err;
 }
@@ -77,7 +79,19 @@ static enum err open_key(struct arena *arena, const struct signing_key_row *row)
     enum err err = crypto_open(arena, keyfile_key(), row->kid, row->secret_sealed, &secret);
     if (err != E_OK || secret.len != 32)
         return E_DENIED;
-    return es256_from_secret(&keys[key_count], (const uint8_t *)secret.at);
+    memcpy(keys[key_count].secret, secret.at, secret.len);
+    return E_OK;
+}
+
+/* The public halves cost a third of a millisecond each: they are computed when the first token comes,
+ * not while somebody waits for the start. */
+static void ensure_points(void) {
+    for (; point_count < key_count; point_count++) {
+        uint8_t secret[32];
+        memcpy(secret, keys[point_count].secret, sizeof secret);
+        BUG_IF(es256_from_secret(&keys[point_count], secret) !=
+               E_OK); /* sealed by us, so it was a key */
+    }
 }
 
 enum err signing_keys_open(void) {
@@ -85,7 +99,7 @@ enum err signing_keys_open(void) {
     struct signing_key_row *rows;
     size_t count;
     arena_init(&arena);
-    key_count = 0;
+    key_count = point_count = 0;
     enum err err = signing_key_list(store_reader(), &arena, &rows, &count);
     for (size_t i = 0; err == E_OK && i < count; i++) {
         err = open_key(&arena, &rows[i]);
@@ -102,6 +116,7 @@ enum err signing_keys_open(void) {
 }
 
 struct str access_jwks(struct arena *arena) {
+    ensure_points();
     struct buf buf;
     struct json json;
     buf_init(&buf, 1 << 16);
@@ -126,6 +141,7 @@ void token_hash(struct str token, uint8_t hash[32]) {
 }
 
 struct str access_token(struct arena *arena, int64_t user_id, int64_t session_id) {
+    ensure_points();
     int64_t now_s = clock_now_ms() / 1000;
     struct str claims = str_printf(
         arena,
@@ -160,6 +176,7 @@ static enum err access_caller(struct str token, struct caller *caller) {
     struct str claims;
     int64_t user_id, session_id, until_ms;
     arena_init(&arena);
+    ensure_points();
     enum err err = es256_verify(&arena, keys, key_count, TOKEN_TYPE, token, &claims);
     if (err == E_OK)
         err = judge_claims(&arena, claims, &user_id, &session_id, &until_ms);

@@ -55,6 +55,18 @@ enum err conversation_load(struct db *db, struct arena *arena, int64_t id, int64
     return one_conversation(s, arena, conversation);
 }
 
+enum err conversation_head(struct db *db, int64_t id, int64_t owner_id, int64_t *head_id) {
+    struct stmt *s = DB_SQL(db, "SELECT head_id FROM conversation "
+                                "WHERE id = :id AND owner_id = :owner AND deleted_at IS NULL");
+    bind_id(s, ":id", id);
+    bind_id(s, ":owner", owner_id);
+    bool is_there = stmt_row(s);
+    if (is_there)
+        *head_id = column_id(s, 0);
+    enum err err = stmt_done(s);
+    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+}
+
 enum err conversation_load_trashed(struct db *db, struct arena *arena, int64_t id, int64_t owner_id,
                                    struct conversation *conversation) {
     struct stmt *s = DB_SQL(db, "SELECT " CONVERSATION_COLUMNS "FROM conversation "

@@ -13,6 +13,8 @@
 /* E_ABSENT when it is not this owner's or is in the trash. */
 MUST_USE enum err conversation_load(struct db *db, struct arena *arena, int64_t id,
                                     int64_t owner_id, struct conversation *conversation);
+/* Only whether it is this owner's, and where its shown path ends (0: nothing has been said). */
+MUST_USE enum err conversation_head(struct db *db, int64_t id, int64_t owner_id, int64_t *head_id);
 MUST_USE enum err conversation_load_trashed(struct db *db, struct arena *arena, int64_t id,
                                             int64_t owner_id, struct conversation *conversation);
 MUST_USE enum err conversation_participants(struct db *db, struct arena *arena,

@@ -90,16 +90,15 @@ static const struct field revision_rows[] = {
 static const struct shape revision_shape = {"MessageRevision", revision_rows, "A text that a message had, or was refused."};
 /* clang-format on */
 
-/* The conversation of the path's first id, if the caller may be there. */
-static enum err load_conversation(struct request *request, struct conversation *conversation) {
-    return conversation_load(store_reader(), request->arena, request->ids[0],
-                             request->caller.user_id, conversation);
+/* The end of the shown path of the conversation of the path's first id, if the caller may be there. */
+static enum err load_head(struct request *request, int64_t *head_id) {
+    return conversation_head(store_reader(), request->ids[0], request->caller.user_id, head_id);
 }
 
 /* The message of the path's second id, in a conversation of the caller's. */
 static enum err load_message(struct request *request, struct message *message) {
-    struct conversation conversation;
-    enum err err = load_conversation(request, &conversation);
+    int64_t head_id;
+    enum err err = load_head(request, &head_id);
     return err != E_OK ? err
                        : message_load(store_reader(), request->arena, request->ids[0],
                                       request->ids[1], -1, message);
@@ -116,40 +115,39 @@ static enum err load_present(struct request *request, struct message *message) {
 
 /* The leaf of the path that was asked for: the shown one, or the one through `branch`. 0: there is
  * nothing yet, or no such message. */
-static int64_t leaf_asked_for(struct request *request, const struct conversation *conversation) {
+static int64_t leaf_asked_for(struct request *request, int64_t head_id) {
     const struct page_query *query = request->query_fields;
     struct message message;
     struct db *db = store_reader();
     if (query->branch == 0)
-        return conversation->head_id;
-    if (message_load(db, request->arena, conversation->id, query->branch, -1, &message) != E_OK)
+        return head_id;
+    if (message_load(db, request->arena, request->ids[0], query->branch, -1, &message) != E_OK)
         return 0;
     return message_deepest(db, message.id, message.swipe_index);
 }
 
 static void page(struct request *request) {
     const struct page_query *query = request->query_fields;
-    struct conversation conversation;
-    enum err err = load_conversation(request, &conversation);
+    int64_t head_id;
+    enum err err = load_head(request, &head_id);
     if (err != E_OK)
         return reply_error(request, err);
     int64_t before = query->before;
     if (query->cursor.len > 0 && id_parse(query->cursor, &before) != E_OK)
         return reply_field_problem(request, "cursor", "This is not a cursor of this list.");
-    int64_t leaf = leaf_asked_for(request, &conversation);
+    int64_t leaf = leaf_asked_for(request, head_id);
     if (leaf == 0 && query->branch != 0)
         return reply_field_problem(request, "branch",
                                    "There is no such message in this conversation.");
     struct message *items = NULL;
     size_t count = 0, limit = (size_t)query->limit;
     if (leaf != 0)
-        err = message_page(store_reader(), request->arena, conversation.id, leaf, before, limit + 1,
+        err = message_page(store_reader(), request->arena, request->ids[0], leaf, before, limit,
                            &items, &count);
     if (err != E_OK)
         return reply_error(request, err);
-    bool has_more = count > limit;
-    if (has_more)
-        count = limit;
+    /* Whoever has a parent has an older message; if all of those are in the trash the next page is empty. */
+    bool has_more = count == limit && items[count - 1].parent_id != 0;
     struct json *json = reply_list_begin(request);
     for (size_t i = count; i-- > 0;)
         message_write(json, &items[i]);

@@ -8,6 +8,7 @@
  */
 #include "conversation/message_store.h"
 
+#include "base/check.h"
 #include "base/deflate.h"
 
 #include "base/banned.h"
@@ -25,6 +26,18 @@ static int64_t column_or(struct stmt *s, int column, int64_t fallback) {
     return column_is_null(s, column) ? fallback : column_int(s, column);
 }
 
+/* Roles, kinds and states are a few words: the program's own copy serves every row. */
+static struct str column_word(struct stmt *s, int column, struct arena *arena) {
+    static const struct str words[] = {{"user", 4},     {"assistant", 9}, {"character", 9},
+                                       {"complete", 8}, {"stopped", 7},   {"streaming", 9},
+                                       {"system", 6}};
+    struct str text = column_str(s, column);
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (str_eq(text, words[i]))
+            return words[i];
+    return str_dup(arena, text);
+}
+
 static void message_from_row(struct stmt *s, struct arena *arena, struct message *m) {
     *m = (struct message){
         .id = column_id(s, 0),
@@ -32,8 +45,8 @@ static void message_from_row(struct stmt *s, struct arena *arena, struct message
         .branch_id = column_id(s, 2),
         .parent_id = column_id(s, 3),
         .parent_variant = column_or(s, 4, -1),
-        .role = column_str_dup(s, 5, arena),
-        .author_kind = column_str_dup(s, 6, arena),
+        .role = column_word(s, 5, arena),
+        .author_kind = column_word(s, 6, arena),
         .author_id = column_id(s, 7),
         .author_name = column_str_dup(s, 8, arena),
         .swipe_index = column_int(s, 9),
@@ -44,7 +57,7 @@ static void message_from_row(struct stmt *s, struct arena *arena, struct message
         .created_at = column_time(s, 14),
         .updated_at = column_time(s, 15),
         .deleted_at = column_time(s, 16),
-        .state = column_str_dup(s, 17, arena),
+        .state = column_word(s, 17, arena),
         .content = column_str_dup(s, 18, arena),
         .reasoning = column_str_dup(s, 19, arena),
         .model = column_str_dup(s, 20, arena),
@@ -195,7 +208,7 @@ enum err message_variants(struct db *db, struct arena *arena, int64_t message_id
     while (*count < VARIANTS_SHOWN && stmt_row(s))
         (*items)[(*count)++] = (struct message_variant){
             .place = column_int(s, 0),
-            .state = column_str_dup(s, 1, arena),
+            .state = column_word(s, 1, arena),
             .content = column_str_dup(s, 2, arena),
             .model = column_str_dup(s, 3, arena),
             .finish_reason = column_str_dup(s, 4, arena),

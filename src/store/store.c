@@ -42,7 +42,7 @@ static struct {
     char directory[PATH_MAX];
     char path[PATH_MAX]; /* of the database */
     int lock_fd;
-    bool is_owner, is_open;
+    bool is_owner, is_open, has_vectors;
     struct db *writer, *reader;
     pthread_mutex_t kept_lock;
     struct db *kept[KEPT_READERS]; /* idle connections of the pool */
@@ -98,8 +98,6 @@ static enum err open_databases(void) {
     }
     if (err == E_OK)
         err = db_open(store.path, DB_READ, &store.reader);
-    if (err == E_OK && store.is_owner)
-        err = vector_open(store.directory);
     return err;
 }
 
@@ -110,8 +108,9 @@ static void close_databases(void) {
     db_close(store.reader);
     db_close(store.writer); /* last: it writes the log back and removes it */
     store.reader = store.writer = NULL;
-    if (store.is_owner)
+    if (store.has_vectors)
         vector_close();
+    store.has_vectors = false;
     if (store.lock_fd >= 0)
         close(store.lock_fd);
     store.lock_fd = -1;
@@ -129,6 +128,14 @@ enum err store_open(const char *directory) {
     writer_start(store.writer, store.is_owner);
     store.is_open = true;
     return E_OK;
+}
+
+enum err store_open_vectors(void) {
+    if (!store.is_owner || store.has_vectors)
+        return E_OK;
+    enum err err = vector_open(store.directory);
+    store.has_vectors = err == E_OK;
+    return err;
 }
 
 void store_close(void) {

@@ -23,9 +23,11 @@ typedef enum err (*store_write_fn)(
 typedef void (*store_done_fn)(enum err err,
                               void *ctx); /* on the loop, after the commit is on disk */
 
-/* Opens (creating and migrating) DIR/troupe.db and DIR/vectors/, starts the writer. The reason of a
+/* Opens (creating and migrating) DIR/troupe.db, starts the writer. The reason of a
  * failure is logged for a person. */
 MUST_USE enum err store_open(const char *directory);
+/* DIR/vectors/, apart, because it costs a start more than a millisecond and nobody needs it to say the first word. Again is the same. */
+MUST_USE enum err store_open_vectors(void);
 /* Runs what waits, checkpoints, closes. */
 void store_close(void);
 
