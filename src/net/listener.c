@@ -262,12 +262,17 @@ static struct address_slot *slot_ensure(struct str address) {
     return slot;
 }
 
+/* After a stop, with the last connection. */
+static void release_slots(void) {
+    if (listener.slots.count == 0 && listener.count == 0)
+        map_release(&listener.slots);
+}
+
 void listener_forget(struct address_slot *slot) {
     if (slot != NULL && --slot->count == 0) {
         map_remove(&listener.slots, str_of(slot->address, slot->len));
         free(slot);
-        if (listener.slots.count == 0 && listener.count == 0)
-            map_release(&listener.slots); /* the last one after a stop */
+        release_slots();
     }
     if (listener.is_paused)
         loop_later(try_again, NULL);
@@ -454,6 +459,7 @@ void listener_drain(void) {
         uv_close((uv_handle_t *)listener.polls[i], poll_closed);
     }
     listener.count = 0;
+    release_slots();
     http_drain();
 }
 
