@@ -93,6 +93,7 @@ static void turn_free(struct turn *turn) {
     buf_release(&turn->text);
     buf_release(&turn->reasoning);
     turn->magic = 0;
+    arena_release(&turn->prompt_arena);
     arena_release(&turn->arena);
     free(turn);
 }
@@ -147,6 +148,7 @@ static struct turn *turn_new(const struct turn_order *order, const struct turn_l
     BUG_IF(turn == NULL);
     turn->magic = TURN_MAGIC;
     arena_init(&turn->arena);
+    arena_init(&turn->prompt_arena);
     turn->id = id_new();
     turn->order = *order;
     turn->order.content = str_dup(&turn->arena, order->content);

@@ -61,7 +61,12 @@ struct turn {
     } recording;
     enum err record_err;
     bool is_recorded;
-    bool is_unseen;          /* nobody was there when the reply ended */
+    bool is_unseen; /* nobody was there when the reply ended */
+    /* What the prompt is made of, and the prompt: let go as soon as the model speaks and the record is
+     * on disk, because a thousand turns would keep a hundred megabytes for nothing. */
+    struct arena prompt_arena;
+    bool is_prompt_under_way; /* a flush carries it: the arena must stay */
+    bool is_prompt_kept;      /* its record is on disk */
     struct message *history; /* newest first */
     size_t history_count;
     struct lore_hit *lore;
@@ -121,6 +126,10 @@ struct event {
 };
 void turn_event_begin(struct event *event, const struct turn *turn);
 void turn_event_publish(struct event *event, const struct turn *turn, const char *type);
+
+/* --- turn_keep.c ----------------------------------------------------------------------------------- */
+/* Writer thread: the record of the prompt, as it was sent. */
+enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now);
 
 /* --- turn_speak.c
  * ------------------------------------------------------------------------------------ */

@@ -54,7 +54,7 @@ static struct usage_record usage_of(const struct turn *turn) {
     };
 }
 
-static enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now) {
+enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now) {
     struct buf buf;
     struct json json;
     buf_init(&buf, PROMPT_RECORD_LIMIT_BYTES);
@@ -89,7 +89,7 @@ static enum err writer_keep(struct tx *tx, void *ctx) {
     enum err err = variant_save(tx, &text);
     if (err == E_OK)
         err = message_touch(tx, text.message_id, text.now);
-    if (err == E_OK && turn->prompt.message_count > 0)
+    if (err == E_OK && turn->prompt.message_count > 0 && !turn->is_prompt_kept)
         err = writer_keep_prompt(tx, turn, text.now);
     if (err == E_OK && turn->prompt.message_count > 0)
         err = model_record_usage(tx, &usage);

@@ -64,8 +64,8 @@ static enum err admit_speaker(struct turn *turn) {
         return err;
     for (size_t i = 0; i < count; i++)
         if (!participants[i].is_gone &&
-            character_load(db, &turn->arena, participants[i].character_id, turn->order.user_id,
-                           &turn->character) == E_OK)
+            character_load(db, &turn->prompt_arena, participants[i].character_id,
+                           turn->order.user_id, &turn->character) == E_OK)
             return E_OK;
     return refuse(
         turn, E_INPUT,
@@ -149,7 +149,7 @@ static void make_reply(struct turn *turn, int64_t now) {
         .role = STR("assistant"),
         .author_kind = STR("character"),
         .author_id = turn->character.id,
-        .author_name = turn->character.name,
+        .author_name = str_dup(&turn->arena, turn->character.name),
         .swipe_count = 1,
         .state = STR("streaming"),
         .content = STR(""),
@@ -222,7 +222,7 @@ enum step stage_record(struct turn *turn) {
 static void history_add(struct turn *turn, const struct message *message, size_t *room) {
     if (turn->history_count == *room) {
         size_t more = *room == 0 ? HISTORY_PAGE + 1 : *room * 2;
-        struct message *items = ARENA_ARRAY(&turn->arena, struct message, more);
+        struct message *items = ARENA_ARRAY(&turn->prompt_arena, struct message, more);
         for (size_t i = 0; i < turn->history_count; i++)
             items[i] = turn->history[i];
         turn->history = items;
@@ -243,8 +243,9 @@ static enum err recall_history(struct turn *turn) {
     for (int64_t before = 0; turn->leaf_id != 0 && count == HISTORY_PAGE && room_tokens > 0 &&
                              turn->history_count < HISTORY_LIMIT;) {
         struct message *page;
-        enum err err = message_page(store_reader(), &turn->arena, turn->order.conversation_id,
-                                    turn->leaf_id, before, HISTORY_PAGE, &page, &count);
+        enum err err =
+            message_page(store_reader(), &turn->prompt_arena, turn->order.conversation_id,
+                         turn->leaf_id, before, HISTORY_PAGE, &page, &count);
         if (err != E_OK)
             return err;
         for (size_t i = 0; i < count; i++) {
@@ -259,7 +260,7 @@ static enum err recall_history(struct turn *turn) {
 static enum err recall_lore(struct turn *turn) {
     size_t count =
         turn->history_count < LORE_SCAN_MESSAGES ? turn->history_count : LORE_SCAN_MESSAGES;
-    struct str *messages = ARENA_ARRAY(&turn->arena, struct str, count + 1);
+    struct str *messages = ARENA_ARRAY(&turn->prompt_arena, struct str, count + 1);
     for (size_t i = 0; i < count; i++)
         messages[i] = turn->history[i].content;
     struct lore_scan scan = {
@@ -269,7 +270,8 @@ static enum err recall_lore(struct turn *turn) {
         .message_count = count,
         .budget_tokens = turn->plan.context_tokens / LORE_BUDGET_SHARE,
     };
-    return lore_activate(store_reader(), &turn->arena, &scan, &turn->lore, &turn->lore_count);
+    return lore_activate(store_reader(), &turn->prompt_arena, &scan, &turn->lore,
+                         &turn->lore_count);
 }
 
 static struct str route_name(const struct turn *turn) {
@@ -319,7 +321,7 @@ enum step stage_assemble(struct turn *turn) {
         .model_name = str_dup(&turn->arena, turn->plan.model_name),
         .route_name = route_name(turn),
     };
-    turn->err = prompt_assemble(&turn->arena, &turn->input, &turn->prompt);
+    turn->err = prompt_assemble(&turn->prompt_arena, &turn->input, &turn->prompt);
     if (turn->err != E_OK)
         turn->detail = "The message is too long for the context of this model.";
     return NEXT;

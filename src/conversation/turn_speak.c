@@ -15,8 +15,9 @@
 
 #include "base/banned.h"
 
-#define BATCH_MS 50   /* listeners: a screen shows no more than this as movement */
-#define FLUSH_MS 1000 /* store: what a crash may cost of a reply in progress */
+#define BATCH_MS       50   /* listeners: a screen shows no more than this as movement */
+#define FIRST_FLUSH_MS 100  /* soon: it carries the prompt, whose memory is then free */
+#define FLUSH_MS       1000 /* store: what a crash may cost of a reply in progress */
 
 METRIC_HISTOGRAM(first_token, "troupe_first_token_seconds",
                  "From the request to the first piece of the reply.");
@@ -114,6 +115,13 @@ void turn_tell(struct turn *turn) {
     turn_event_publish(&event, turn, "message:stream:chunk");
 }
 
+/* With a full house each batch holds more: a write per listener and batch is what a thousand streams cost, and
+ * the page draws smoothly whatever comes. */
+static int64_t batch_ms(void) {
+    int64_t speaking = turn_count();
+    return speaking < 100 ? BATCH_MS : speaking < 400 ? 2 * BATCH_MS : 4 * BATCH_MS;
+}
+
 static void on_batch_due(void *ctx) {
     turn_tell(ctx);
 }
@@ -122,20 +130,45 @@ static void tell_soon(struct turn *turn) {
     if (timer_is_armed(&turn->batch_timer))
         return;
     int64_t since_ms = (clock_mono_us() - turn->told_us) / 1000;
-    if (turn->told_us == 0 || since_ms >= BATCH_MS)
+    if (turn->told_us == 0 || since_ms >= batch_ms())
         turn_tell(turn);
     else
-        timer_start(&turn->batch_timer, BATCH_MS - since_ms, on_batch_due, turn);
+        timer_start(&turn->batch_timer, batch_ms() - since_ms, on_batch_due, turn);
 }
 
-/* What one flush carries to the writer: copies, because the turn speaks on meanwhile. */
+/* What one flush carries to the writer: copies, because the turn speaks on meanwhile. The first one
+ * also carries the prompt, which stays as it is until then; the turn outlives its flushes, because
+ * its own last write comes after them. */
 struct flush {
     struct variant_text text;
     struct arena arena;
+    struct turn *prompt_of; /* NULL: the prompt is on disk already */
 };
 
 static enum err writer_flush(struct tx *tx, void *ctx) {
-    return variant_save(tx, &((struct flush *)ctx)->text);
+    struct flush *flush = ctx;
+    enum err err = variant_save(tx, &flush->text);
+    return err != E_OK || flush->prompt_of == NULL
+               ? err
+               : writer_keep_prompt(tx, flush->prompt_of, flush->text.now);
+}
+
+/* Not once the turn is being kept: then the writer may be reading it. */
+static void let_go_of_prompt(struct turn *turn) {
+    if (turn->stage != STAGE_SPEAK)
+        return;
+    turn->is_prompt_kept = true;
+    if (turn->order.kind == TURN_CONTINUE)
+        return; /* the model may say again what it goes on from: that is compared to the end */
+    turn->history = NULL;
+    turn->lore = NULL;
+    turn->prompt.parts = NULL;
+    turn->prompt.messages = NULL;
+    turn->request.messages = NULL;
+    turn->request.message_count = 0;
+    turn->request.card = NULL;
+    arena_release(&turn->prompt_arena);
+    arena_init(&turn->prompt_arena);
 }
 
 static void on_flushed(enum err err, void *ctx) {
@@ -143,6 +176,10 @@ static void on_flushed(enum err err, void *ctx) {
     if (err != E_OK)
         log_warn("turn", "flush failed, the reply goes on",
                  LF_ID("message", flush->text.message_id), LF_Z("error", err_word(err)));
+    if (flush->prompt_of != NULL)
+        flush->prompt_of->is_prompt_under_way = false;
+    if (flush->prompt_of != NULL && err == E_OK)
+        let_go_of_prompt(flush->prompt_of);
     arena_release(&flush->arena);
     free(flush);
 }
@@ -167,6 +204,9 @@ static void on_flush_due(void *ctx) {
         .reply_tokens = -1,
         .now = clock_now_ms(),
     };
+    if (!turn->is_prompt_kept && !turn->is_prompt_under_way)
+        flush->prompt_of = turn;
+    turn->is_prompt_under_way = turn->is_prompt_under_way || flush->prompt_of != NULL;
     turn->stored_len = turn->text.len;
     store_write(writer_flush, on_flushed, flush);
 }
@@ -183,7 +223,7 @@ static void note_first_token(struct turn *turn) {
         return;
     turn->first_token_us = clock_mono_us();
     metric_observe_us(&first_token, turn->first_token_us - turn->began_us);
-    timer_start(&turn->flush_timer, FLUSH_MS, on_flush_due, turn);
+    timer_start(&turn->flush_timer, FIRST_FLUSH_MS, on_flush_due, turn);
 }
 
 static void on_delta(void *ctx, struct str text) {
@@ -265,6 +305,7 @@ enum step stage_speak(struct turn *turn) {
         .messages = turn->prompt.messages,
         .message_count = turn->prompt.message_count,
         .card = &turn->prompt.card,
+        .estimated_tokens = (int64_t)((double)turn->prompt.used_tokens / turn->input.tokens_scale),
         .sampling = conversation_sampling(&turn->settings),
         .is_continue = turn->order.kind == TURN_CONTINUE,
     };

@@ -61,6 +61,7 @@ struct chat_endpoint {
 };
 
 struct chat_request {
+    int64_t estimated_tokens; /* of the whole prompt, for scale 1.0; 0: whoever needs it counts */
     const struct chat_message *messages;
     size_t message_count;
     const struct chat_card *card;
@@ -97,7 +98,8 @@ struct chat_call; /* an adapter's own */
 
 struct chat_port {
     const char *provider; /* "openai" */
-    /* The request and all that it points to must stay until done or failed. */
+    /* The request must stay until done or failed; its messages and card until the first delta (until
+     * the end when is_continue: what is said again is held back). */
     struct chat_call *(*start)(const struct chat_request *request, const struct chat_events *events,
                                void *ctx);
     void (*cancel)(struct chat_call *call);

@@ -210,8 +210,9 @@ static void calibrate(struct route_call *call, const struct chat_usage *usage) {
     const struct model *model = model_find(call->models[call->at]);
     if (model == NULL || usage->prompt_tokens < 0)
         return;
-    int64_t estimated = 0;
-    for (size_t i = 0; i < call->request->message_count; i++)
+    int64_t estimated = call->request->estimated_tokens;
+    bool must_count = estimated == 0;
+    for (size_t i = 0; must_count && i < call->request->message_count; i++)
         estimated += tokens_estimate(call->request->messages[i].content) + MESSAGE_OVERHEAD;
     model_note_scale(model->id,
                      tokens_calibrate(model->tokens_scale, estimated, usage->prompt_tokens));
