@@ -174,7 +174,7 @@ static int64_t id_new(int64_t at_ms) {
 
 #define SUMMARY_COLUMNS                                                                \
     "id, owner_id, name, nickname, tagline, tags, creator, visibility, content_tier, " \
-    "talkativeness, revision, created_at, updated_at"
+    "talkativeness, revision, created_at, updated_at, avatar_blob"
 #define TEXT_COLUMNS                                                                    \
     "description, personality, scenario, first_mes, mes_example, alternate_greetings, " \
     "group_only_greetings, system_prompt, post_history_instructions, creator_notes, "   \
@@ -183,7 +183,7 @@ static int64_t id_new(int64_t at_ms) {
 #define TEXT_MEMBER(name, column) to = put_column(PUT(to, ",\"" name "\":"), s, column)
 #define RAW_MEMBER(name, column)  to = put_raw(PUT(to, ",\"" name "\":"), s, column)
 
-/* The seeded characters have no portraits, no ratings and no favourites. */
+/* There are no ratings and no favourites in this house. */
 static char *put_summary(char *to, sqlite3_stmt *s) {
     to = put_id(PUT(to, "{\"id\":"), sqlite3_column_int64(s, 0));
     to = put_id(PUT(to, ",\"owner_id\":"), sqlite3_column_int64(s, 1));
@@ -194,7 +194,11 @@ static char *put_summary(char *to, sqlite3_stmt *s) {
     TEXT_MEMBER("creator", 6);
     TEXT_MEMBER("visibility", 7);
     TEXT_MEMBER("content_tier", 8);
-    RAW_MEMBER("avatar_url\":null,\"talkativeness", 9);
+    if (sqlite3_column_type(s, 13) == SQLITE_NULL)
+        to = PUT(to, ",\"avatar_url\":null");
+    else
+        to = PUT(put_raw(PUT(to, ",\"avatar_url\":\"/api/v1/media/"), s, 13), "\"");
+    RAW_MEMBER("talkativeness", 9);
     to = put_int(PUT(to, ",\"favourite\":false,\"rating\":null,\"revision\":"),
                  sqlite3_column_int64(s, 10));
     to = put_time(PUT(to, ",\"created_at\":"), sqlite3_column_int64(s, 11));
@@ -203,22 +207,22 @@ static char *put_summary(char *to, sqlite3_stmt *s) {
 
 static char *put_character(char *to, sqlite3_stmt *s) {
     to = put_summary(to, s);
-    TEXT_MEMBER("description", 13);
-    TEXT_MEMBER("personality", 14);
-    TEXT_MEMBER("scenario", 15);
-    TEXT_MEMBER("first_mes", 16);
-    TEXT_MEMBER("mes_example", 17);
-    RAW_MEMBER("alternate_greetings", 18);
-    RAW_MEMBER("group_only_greetings", 19);
-    TEXT_MEMBER("system_prompt", 20);
-    TEXT_MEMBER("post_history_instructions", 21);
-    TEXT_MEMBER("creator_notes", 22);
-    TEXT_MEMBER("creator_notes_multilingual\":null,\"character_version", 23);
-    RAW_MEMBER("source", 24);
-    RAW_MEMBER("assets\":null,\"extensions", 25);
-    TEXT_MEMBER("voice", 26);
-    to = put_id(PUT(to, ",\"vrm_id\":"), sqlite3_column_int64(s, 27));
-    RAW_MEMBER("model_settings", 28);
+    TEXT_MEMBER("description", 14);
+    TEXT_MEMBER("personality", 15);
+    TEXT_MEMBER("scenario", 16);
+    TEXT_MEMBER("first_mes", 17);
+    TEXT_MEMBER("mes_example", 18);
+    RAW_MEMBER("alternate_greetings", 19);
+    RAW_MEMBER("group_only_greetings", 20);
+    TEXT_MEMBER("system_prompt", 21);
+    TEXT_MEMBER("post_history_instructions", 22);
+    TEXT_MEMBER("creator_notes", 23);
+    TEXT_MEMBER("creator_notes_multilingual\":null,\"character_version", 24);
+    RAW_MEMBER("source", 25);
+    RAW_MEMBER("assets\":null,\"extensions", 26);
+    TEXT_MEMBER("voice", 27);
+    to = put_id(PUT(to, ",\"vrm_id\":"), sqlite3_column_int64(s, 28));
+    RAW_MEMBER("model_settings", 29);
     return PUT(to, ",\"lorebook_id\":null,\"character_book\":null}");
 }
 

@@ -125,7 +125,7 @@ static char *request_of(const struct options *options, char *line, size_t *len) 
     if (options->token != NULL)
         snprintf(bearer, sizeof(bearer), "Authorization: Bearer %s\r\n", options->token);
     *len = (size_t)snprintf(
-        request, room, "%s HTTP/1.1\r\nHost: bench\r\n%s%s%s\r\n%s", line, bearer, content,
+        request, room, "%s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n%s", line, bearer, content,
         options->first_mark ? "Accept: text/event-stream\r\n" : "", body ? body : "");
     return request;
 }

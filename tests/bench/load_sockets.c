@@ -99,7 +99,7 @@ static void upgrade(const struct options *options, struct socket *socket) {
     char *end = NULL;
     int request_len = snprintf(
         request, sizeof(request),
-        "GET %s HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s\r\n",
         options->upgrade, options->token ? "Authorization: Bearer " : "",
         options->token ? options->token : "", options->token ? "\r\n" : "");

@@ -15,7 +15,7 @@
 
 #define GIVE_UP_US 30e6
 
-static const char REQUEST[] = "GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n";
+static const char REQUEST[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 static pid_t spawn(char **command, int core) {
     pid_t pid = fork();

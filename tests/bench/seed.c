@@ -76,12 +76,13 @@ static const char *letters(sqlite3_int64 id) {
     return at;
 }
 
+static struct {
+    const char *sql;
+    sqlite3_stmt *stmt;
+} kept[32];
+
 /* Runs a statement with values: i a 64-bit integer, s a text. Prepared once per literal. */
 static void run(const char *sql, const char *types, ...) {
-    static struct {
-        const char *sql;
-        sqlite3_stmt *stmt;
-    } kept[32];
     int k = 0;
     while (kept[k].sql != NULL && kept[k].sql != sql)
         k++;
@@ -220,5 +221,7 @@ int main(int argc, char **argv) {
         printf("history %s\n", letters(add_conversation(character, name, HISTORY_LENGTH)));
     }
     execute("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+    for (int i = 0; kept[i].sql != NULL; i++)
+        sqlite3_finalize(kept[i].stmt);
     return sqlite3_close(db) == SQLITE_OK ? 0 : 1;
 }

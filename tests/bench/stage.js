@@ -89,7 +89,7 @@ export class Stage {
     return spawnServer(SERVER_CORE, command, args);
   }
 
-  bareCommand(port) { return [join(tools, "bare"), String(port), this.file("bare.db"), this.asset.path]; }
+  bareCommand(port) { return [join(tools, "bare"), String(port), this.file("bare.db"), this.file("asset")]; }
 
   async start_bare() {
     const [command, ...args] = this.bareCommand(await freePort());
@@ -159,6 +159,7 @@ export class Stage {
   pickAsset() {
     const files = readdirSync(web).map((name) => ({ name, path: join(web, name), size: statSync(join(web, name)).size }));
     this.asset = files.sort((a, b) => Math.abs(a.size - 11264) - Math.abs(b.size - 11264))[0];
+    copyFileSync(this.asset.path, this.file("asset"));
   }
 
   /** A route per fake model; a conversation names the route it wants. */
