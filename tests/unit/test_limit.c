@@ -1,0 +1,125 @@
+/* links: troupe_net troupe_embedded */
+#include "base/clock.h"
+#include "net/limit.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static int64_t *moved_ms; /* the clock of this process, moved by writing here */
+static char clock_path[] = "/tmp/troupe-test-limit-XXXXXX";
+
+static int start(void **state) {
+    (void)state;
+    int fd = mkstemp(clock_path);
+    assert_true(fd >= 0 && ftruncate(fd, 8) == 0);
+    moved_ms = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    assert_true(moved_ms != MAP_FAILED);
+    setenv("TROUPE_TEST_CLOCK", clock_path, 1);
+    clock_init();
+    return 0;
+}
+
+static int stop(void **state) {
+    (void)state;
+    munmap(moved_ms, 8);
+    unlink(clock_path);
+    return 0;
+}
+
+static int setup(void **state) {
+    (void)state;
+    limits = (struct limits){.requests_per_minute = 60, .costly_per_minute = 6};
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    limit_release();
+    return 0;
+}
+
+static int take_until_refused(struct str subject, bool is_costly) {
+    int count = 0;
+    while (count < 10000 && limit_take(subject, is_costly).is_allowed)
+        count++;
+    return count;
+}
+
+static void a_bucket_empties_and_fills_again(void **state) {
+    (void)state;
+    struct str subject = STR("user:1");
+    assert_int_equal(take_until_refused(subject, false), 60);
+    struct limit_answer refused = limit_take(subject, false);
+    assert_int_equal(refused.limit, 60);
+    assert_int_equal(refused.remaining, 0);
+    assert_int_equal(refused.retry_s, 1);
+    assert_in_range(refused.reset_s, 59, 60);
+    assert_true(limit_is_spent(subject));
+    *moved_ms += 10000; /* ten seconds give ten requests */
+    assert_false(limit_is_spent(subject));
+    assert_in_range(take_until_refused(subject, false), 10, 11);
+    *moved_ms += 3600000; /* never more than a full bucket */
+    assert_int_equal(take_until_refused(subject, false), 60);
+}
+
+static void subjects_do_not_share(void **state) {
+    (void)state;
+    assert_int_equal(take_until_refused(STR("user:1"), false), 60);
+    assert_int_equal(take_until_refused(STR("user:2"), false), 60);
+    assert_int_equal(take_until_refused(STR("address:1"), false), 60);
+}
+
+static void costly_requests_have_a_lower_limit(void **state) {
+    (void)state;
+    assert_int_equal(take_until_refused(STR("costly:1"), true), 6);
+    struct limit_answer refused = limit_take(STR("costly:1"), true);
+    assert_in_range(refused.retry_s, 9, 10);
+}
+
+static void zero_is_no_limit(void **state) {
+    (void)state;
+    limits.requests_per_minute = 0;
+    assert_int_equal(take_until_refused(STR("user:1"), false), 10000);
+    assert_int_equal(limit_take(STR("user:1"), false).limit, 0);
+    assert_false(limit_is_spent(STR("user:1")));
+}
+
+static void a_flood_of_subjects_is_bounded_and_keeps_the_busy_one(void **state) {
+    (void)state;
+    char text[32];
+    assert_int_equal(take_until_refused(STR("user:busy"), false), 60);
+    for (int i = 0; i < 60000; i++) {
+        int len = snprintf(text, sizeof(text), "address:%d", i);
+        assert_true(limit_take(str_of(text, (size_t)len), false).is_allowed);
+        if (i % 1000 == 0) /* it keeps asking, so it is not the one unused for longest */
+            assert_false(limit_take(STR("user:busy"), false).is_allowed);
+    }
+}
+
+static void long_subjects_are_cut_not_overrun(void **state) {
+    (void)state;
+    char text[500];
+    memset(text, 'x', sizeof(text));
+    assert_int_equal(take_until_refused(str_of(text, sizeof(text)), false), 60);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_bucket_empties_and_fills_again),
+        TEST(subjects_do_not_share),
+        TEST(costly_requests_have_a_lower_limit),
+        TEST(zero_is_no_limit),
+        TEST(a_flood_of_subjects_is_bounded_and_keeps_the_busy_one),
+        TEST(long_subjects_are_cut_not_overrun),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
