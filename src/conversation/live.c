@@ -472,9 +472,7 @@ static void get_events(struct request *request) {
         reply_error(request, E_ABSENT);
         return;
     }
-    struct channel *channel = channel_from_request(request, &live_owner);
-    if (channel != NULL)
-        room_join(conversation_id, channel, after_seq);
+    room_join(conversation_id, channel_from_request(request, &live_owner), after_seq);
 }
 
 const struct route live_routes[] = {

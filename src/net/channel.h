@@ -53,9 +53,9 @@ bool channel_may_ping(struct channel *channel);
 
 /*
  * Turns a request into an SSE stream: 200, text/event-stream, no-store, X-Accel-Buffering: no; a
- * comment at least every 15 s keeps proxies awake. The request counts as answered. NULL when the
- * peer has left or only asked for the head: then there is nothing to do, and `closed` will not be
- * called.
+ * comment at least every 15 s keeps proxies awake. The request counts as answered. Never NULL: when the
+ * peer has left meanwhile, or only asked for the head, the channel is closed already, what is sent
+ * is dropped, and `closed` comes soon.
  */
 struct channel *channel_from_request(struct request *request, const struct channel_owner *owner);
 

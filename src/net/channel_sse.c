@@ -10,6 +10,7 @@
 #include "net/carrier.h"
 
 #include "base/check.h"
+#include "loop/loop.h"
 #include "net/conn.h"
 
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static void sse_send(struct channel *channel, struct frame *frame) {
 }
 
 static size_t sse_unsent_bytes(const struct channel *channel) {
-    return conn_unsent_bytes(sse_of(channel)->conn);
+    const struct sse *sse = sse_of(channel);
+    return sse->conn == NULL ? 0 : conn_unsent_bytes(sse->conn);
 }
 
 static void sse_close(struct channel *channel, int code, const char *reason, bool is_stuck) {
@@ -71,19 +73,33 @@ static void on_closed(struct conn *conn) {
 
 static const struct conn_protocol sse_protocol = {.name = "sse", .closed = on_closed};
 
+/* --- the beginning ---------------------------------------------------------------------------- */
+
+static void gone_at_once(void *ctx) {
+    struct sse *sse = ctx;
+    channel_gone(&sse->channel);
+    free(sse);
+}
+
+/* The peer left while its request waited, or asked for the head alone. Owners need not know: theirs is
+ * a channel that has closed already. */
+static void be_gone(struct sse *sse) {
+    sse->channel.is_open = false;
+    loop_later(gone_at_once, sse);
+}
+
 struct channel *channel_from_request(struct request *request, const struct channel_owner *owner) {
     struct sse *sse = calloc(1, sizeof(*sse));
     if (sse == NULL)
         BUG("out of memory: an event stream");
-    struct caller caller = request->caller; /* the request is gone after the next call */
+    struct caller caller = request->caller; /* the request is gone after request_stream() */
     reply_header(request, "Cache-Control", STR("no-store"));
     reply_header(request, "X-Accel-Buffering", STR("no"));
     sse->conn = request_stream(request, 200, STR("text/event-stream"), &sse_protocol, sse);
-    if (sse->conn == NULL) {
-        free(sse);
-        return NULL;
-    }
     channel_begin(&sse->channel, &sse_carrier, owner, &caller);
-    conn_send(sse->conn, RETRY_LINES, sizeof(RETRY_LINES) - 1);
+    if (sse->conn == NULL)
+        be_gone(sse);
+    else
+        conn_send(sse->conn, RETRY_LINES, sizeof(RETRY_LINES) - 1);
     return &sse->channel;
 }

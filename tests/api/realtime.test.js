@@ -384,6 +384,25 @@ test("the same events over SSE, resumed with Last-Event-ID or after_seq", async 
   client.close();
 });
 
+test("bug: a caller who leaves before the stream of a turn begins takes nobody with him", async () => {
+  const id = await newConversation(t);
+  const { hostname, port } = new URL(t.url);
+  const body = JSON.stringify({ content: "Hello and goodbye." });
+  for (let i = 0; i < 40; i += 1) {
+    // the key makes the handler wait for the disk; meanwhile the caller resets the connection
+    await new Promise((resolve) => {
+      const socket = connect(Number(port), hostname, () => socket.write(
+        `POST /api/v1/conversations/${id}/messages HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${t.owner.token}\r\n` +
+        `Content-Type: application/json\r\nAccept: text/event-stream\r\nIdempotency-Key: gone-before-${i}\r\n` +
+        `Content-Length: ${body.length}\r\n\r\n${body}`, () => setImmediate(() => socket.resetAndDestroy())));
+      socket.on("error", () => {});
+      socket.on("close", () => setTimeout(resolve, 5));
+    });
+  }
+  assert.equal((await t.api("GET", "/healthz")).status, 200);
+  await until(async () => (await t.api("GET", `/conversations/${id}/messages?limit=100`)).json.items.some((m) => m.role === "user"), "what was said is kept");
+});
+
 // --- rights and ends -----------------------------------------------------------------------------------------------------
 
 test("another person's conversation cannot be joined, heard, or spoken in", async () => {

@@ -85,7 +85,14 @@ static void get_plain(struct request *request) {
     reply_bytes(request, 200, STR("text/plain"), STR("plain"));
 }
 
+static struct request *waiting;
+
+static void get_later(struct request *request) {
+    waiting = request;
+}
+
 static const struct route test_routes[] = {
+    {.method = METHOD_GET, .pattern = "/later", .handle = get_later, .who = WHO_ANYONE},
     {.method = METHOD_GET,
      .pattern = "/events",
      .handle = get_events,
@@ -530,9 +537,29 @@ static void events_need_a_person(void **state) {
     open_peer(&peer,
               "HEAD /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ann\r\n\r\n");
     assert_true(shows(&peer, "HTTP/1.1 200 "));
-    assert_null(newest);
-    assert_int_equal(channel_count(), 0);
+    assert_false(channel_is_open(newest));
     free_peer(&peer);
+    assert_int_equal(closed_count, 0);
+    pass(1, 0, NULL);
+    assert_int_equal(closed_count, 1);
+}
+
+/* A handler that waited (for a commit, say) answers a peer who has left: nothing to answer, and
+ * nothing to fall over. */
+static void bug_stream_for_a_peer_who_left(void **state) {
+    (void)state;
+    struct peer peer;
+    open_peer(&peer, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    free_peer(&peer);
+    struct channel *channel = channel_from_request(waiting, &owner);
+    channel_set(channel, &peer);
+    channel_tell(channel, "t", STR_NONE);
+    assert_false(channel_is_open(channel));
+    assert_int_equal(channel_unsent_bytes(channel), 0);
+    assert_int_equal(closed_count, 0);
+    channel_finish(channel);
+    pass(3, 14000, NULL);
+    assert_int_equal(closed_count, 1);
 }
 
 static void listeners_that_leave_are_noticed(void **state) {
@@ -604,6 +631,7 @@ int main(void) {
         CHANNEL_TEST(expired_for_a_minute),
         CHANNEL_TEST(events_stream),
         CHANNEL_TEST(events_need_a_person),
+        CHANNEL_TEST(bug_stream_for_a_peer_who_left),
         CHANNEL_TEST(listeners_that_leave_are_noticed),
         CHANNEL_TEST(ended_sessions_end_streams),
         CHANNEL_TEST(slow_streams_are_cut),
