@@ -67,7 +67,7 @@ struct turn {
     struct arena prompt_arena;
     bool is_prompt_under_way; /* a flush carries it: the arena must stay */
     bool is_prompt_kept;      /* its record is on disk */
-    struct message *history; /* newest first */
+    struct message *history;  /* newest first */
     size_t history_count;
     struct lore_hit *lore;
     size_t lore_count;
