@@ -55,16 +55,9 @@ static int config_example(const struct command *command, const struct app_option
  * -------------------------------------------------------------------------------------------------------------
  */
 
-static const char *const role_words[] = {"member", "creator", "moderator", "admin", "owner"};
-
 static bool role_of(const char *word, enum role *role) {
-    for (size_t i = 0; i < sizeof role_words / sizeof role_words[0]; i++)
-        if (word != NULL && strcmp(word, role_words[i]) == 0) {
-            *role = (enum role)(ROLE_MEMBER + i);
-            return true;
-        }
-    *role = ROLE_MEMBER;
-    return word == NULL;
+    *role = word == NULL ? ROLE_MEMBER : account_role(str_from(word));
+    return *role != ROLE_NOBODY;
 }
 
 /* One line from standard input, or a random one that is printed. */

@@ -191,10 +191,17 @@ bool account_check_setup_code(struct str code) {
  * -----------------------------------------------------------------------------------------------------------------
  */
 
-static struct str role_word(enum role role) {
-    static const char *const words[] = {"member",    "member", "creator",
-                                        "moderator", "admin",  "owner"};
-    return str_from(words[role]);
+static const char *const role_words[] = {"", "member", "creator", "moderator", "admin", "owner"};
+
+struct str account_role_word(enum role role) {
+    return str_from(role_words[role]);
+}
+
+enum role account_role(struct str word) {
+    for (enum role role = ROLE_OWNER; role > ROLE_NOBODY; role--)
+        if (str_eq(word, str_from(role_words[role])))
+            return role;
+    return ROLE_NOBODY;
 }
 
 enum err account_create(struct tx *tx, struct new_user *user) {
@@ -204,7 +211,7 @@ enum err account_create(struct tx *tx, struct new_user *user) {
     enum err err = account_email_is_valid(&arena, user->email, &folded) ? E_OK : E_INPUT;
     user->id = id_new();
     if (err == E_OK)
-        err = user_insert(tx, user, folded, role_word(user->role), clock_now_ms());
+        err = user_insert(tx, user, folded, account_role_word(user->role), clock_now_ms());
     arena_release(&arena);
     return err;
 }

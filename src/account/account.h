@@ -31,6 +31,10 @@ MUST_USE enum err account_persona(struct db *db, struct arena *arena, int64_t us
 bool account_owns_persona(struct db *db, int64_t user_id, int64_t persona_id);
 bool account_is_adult(struct db *db, int64_t user_id);
 
+/* "member" ... "owner", and back; ROLE_NOBODY for a word that is no role. */
+struct str account_role_word(enum role role);
+enum role account_role(struct str word);
+
 /* True once an owner exists. Cached; loop thread. */
 bool account_is_set_up(void);
 /* For the router: who shows this bearer token (access token or API key). */

@@ -157,13 +157,6 @@ struct registration {
     struct str invite_code; /* STR_NONE where none is needed */
 };
 
-static enum role role_from(struct str word) {
-    return str_eq(word, STR("admin"))       ? ROLE_ADMIN
-           : str_eq(word, STR("moderator")) ? ROLE_MODERATOR
-           : str_eq(word, STR("creator"))   ? ROLE_CREATOR
-                                            : ROLE_MEMBER;
-}
-
 /* Invitation and account are one transaction: a code is used up exactly when somebody came in with
  * it. */
 static enum err writer_register(struct tx *tx, void *ctx) {
@@ -173,7 +166,7 @@ static enum err writer_register(struct tx *tx, void *ctx) {
     if (registration->invite_code.at != NULL)
         err = invite_use(tx, registration->request->arena, registration->invite_code,
                          clock_now_ms(), &role);
-    registration->user.role = role_from(role);
+    registration->user.role = account_role(role);
     return err != E_OK ? err : account_create(tx, &registration->user);
 }
 

@@ -314,14 +314,6 @@ enum err session_touch(struct tx *tx, int64_t session_id, struct str address, in
     return stmt_run(s);
 }
 
-static enum role role_from(struct str word) {
-    return str_eq(word, STR("owner"))       ? ROLE_OWNER
-           : str_eq(word, STR("admin"))     ? ROLE_ADMIN
-           : str_eq(word, STR("moderator")) ? ROLE_MODERATOR
-           : str_eq(word, STR("creator"))   ? ROLE_CREATOR
-                                            : ROLE_MEMBER;
-}
-
 enum err session_caller(struct db *db, int64_t session_id, int64_t user_id, int64_t now,
                         struct caller *caller) {
     struct stmt *s = DB_SQL(
@@ -336,7 +328,7 @@ enum err session_caller(struct db *db, int64_t session_id, int64_t user_id, int6
     if (is_live)
         *caller = (struct caller){.user_id = user_id,
                                   .session_id = session_id,
-                                  .role = role_from(column_str(s, 0)),
+                                  .role = account_role(column_str(s, 0)),
                                   .scopes = SCOPE_ALL};
     enum err err = stmt_done(s);
     return err != E_OK ? err : is_live ? E_OK : E_DENIED;
@@ -501,7 +493,7 @@ enum err api_key_caller(struct db *db, const uint8_t hash[32], int64_t now, stru
             .api_key_id = column_id(s, 0),
             .user_id = column_id(s, 1),
             .scopes = scopes_from(column_str(s, 2)),
-            .role = role_from(column_str(s, 3)),
+            .role = account_role(column_str(s, 3)),
             .until_ms = column_is_null(s, 4) ? INT64_MAX : column_time(s, 4),
         };
     enum err err = stmt_done(s);

@@ -59,14 +59,6 @@ static const struct field invite_rows[] = {
 static const struct shape invite_shape = {"Invite", invite_rows, "A code to come in with."};
 /* clang-format on */
 
-static enum role role_from(struct str word) {
-    return str_eq(word, STR("owner"))       ? ROLE_OWNER
-           : str_eq(word, STR("admin"))     ? ROLE_ADMIN
-           : str_eq(word, STR("moderator")) ? ROLE_MODERATOR
-           : str_eq(word, STR("creator"))   ? ROLE_CREATOR
-                                            : ROLE_MEMBER;
-}
-
 /* --- invitations
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -138,7 +130,7 @@ static struct str new_code(struct arena *arena) {
 
 static void add_invite(struct request *request) {
     const struct invite_body *body = request->body;
-    if (role_from(body->role) >= request->caller.role)
+    if (account_role(body->role) >= request->caller.role)
         return reply_field_problem(request, "role", "You can only invite to roles below your own.");
     if (body->expires_at != 0 && body->expires_at <= clock_now_ms())
         return reply_field_problem(request, "expires_at", "This moment has passed.");
@@ -242,10 +234,10 @@ static void patch_user(struct request *request) {
         return reply_error(request, err);
     if (!request_may_change(request, user.revision))
         return;
-    if (role_from(user.role) >= request->caller.role || user.id == request->caller.user_id)
+    if (account_role(user.role) >= request->caller.role || user.id == request->caller.user_id)
         return reply_problem(request, 403,
                              "You can only change accounts with a role below your own.");
-    if (body->role.len > 0 && role_from(body->role) >= request->caller.role)
+    if (body->role.len > 0 && account_role(body->role) >= request->caller.role)
         return reply_field_problem(request, "role", "You can only give roles below your own.");
     struct user_op *op = ARENA_NEW(request->arena, struct user_op);
     op->request = request;
