@@ -144,7 +144,8 @@ static void sealing_goes_both_ways_and_never_repeats(void **state) {
 
 /* --- passwords ------------------------------------------------------------------------------ */
 
-/* The first is the sheet's (computed with the reference tool), the others are of the reference suite. */
+/* The first is the sheet's (computed with the reference tool), the others are of the reference
+ * suite. */
 static const char SHEET_PHC[] =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxMjM0NTY3OA$DEwLbbIZGUtgBuB4gYok6r6hNvevYZoxkwMQ5/LXSaU";
 
@@ -305,10 +306,12 @@ static void secrets_out_of_range_are_refused(void **state) {
     "eyJpc3MiOiJodHRwczovL3Ryb3VwZS50ZXN0Iiwic3ViIjoidV80MiIsImF1ZCI6InRyb3VwZS1hcGkiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6" \
     "MTcwMDAwMDkwMCwianRpIjoiMDFIRjAwMDAwMDAwMDAwMDAwMDAwMDAwMDEifQ"
 #define H \
-    "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImVjMSJ9" /* {"alg":"ES256","typ":"JWT","kid":"ec1"} */
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImVjMSJ9" /* {"alg":"ES256","typ":"JWT","kid":"ec1"} \
+                                                            */
 #define SIG "X8mTYbKWBU6TpyD5mUEjkniJ_aAsheGwYPpq2sUE20BQQXfKIb1xzDvlsyEJSY9rCKEcePtJbCgSLOOtyxUcxA"
 
-/* Header and signature around the sheet's payload; signatures over odd headers are good ones, made by OpenSSL with the key of A.3. */
+/* Header and signature around the sheet's payload; signatures over odd headers are good ones, made
+ * by OpenSSL with the key of A.3. */
 static const struct {
     const char *header, *signature;
     bool is_good;
@@ -500,7 +503,8 @@ static void every_changed_letter_of_a_token_is_denied(void **state) {
     assert_int_equal(es256_verify(&arena, &key, 1, STR("refresh"), token, &claims), E_DENIED);
 }
 
-/* RFC 6979: the nonce follows from key and message, so the same claims give the same token; node's crypto takes this one. */
+/* RFC 6979: the nonce follows from key and message, so the same claims give the same token; this one
+ * was worked out apart from the program, from section 3.2 and the curve alone. */
 static void signatures_are_deterministic(void **state) {
     (void)state;
     struct es256_key key = rfc_key();
@@ -508,7 +512,9 @@ static void signatures_are_deterministic(void **state) {
     assert_string_equal(one.at, es256_sign(&arena, &key, STR("JWT"), STR("{\"sub\":\"u_42\"}")).at);
     assert_string_equal(
         one.at,
-        "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6Im9LSXl3dkdVcFRWVHl4TVEzYndJSWVRVXVkZnJfQ2tMTWpDRTE5RUNELVUifQ.eyJzdWIiOiJ1XzQyIn0.2bm2zKc-9YrHvb0b-8IQeAL3nC1F_UCzsElQZYSS2i261zjECi_Yp9LOq_BpV20K1aHkow-14Y3cNKpP4B5-1g");
+        "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6Im9LSXl3dkdVcFRWVHl4TVEzYndJSWVRVXVkZnJfQ2tMTWpDR"
+        "TE5RUNELVUifQ.eyJzdWIiOiJ1XzQyIn0.2bm2zKc-9YrHvb0b-8IQeAL3nC1F_UCzsElQZYSS2i261zjECi_Yp9LOq_"
+        "BpV20K1aHkow-14Y3cNKpP4B5-1g");
 }
 
 static void a_key_forgets_nothing_of_another(void **state) {
