@@ -139,8 +139,8 @@ test("too many wrong tries make the next ones wait, for known and unknown alike,
     for (let i = 0; i < 12; i++) answer = await fail(email);
     assert.equal(answer.status, 429, email);
     assert.ok(Number(answer.headers.get("retry-after")) >= 1);
+    assert.equal((await locked.api("POST", "/auth/login", { email, password: PASSWORD }, { token: null })).status, 429, "also with the right password");
   }
-  assert.equal((await locked.api("POST", "/auth/login", { email: locked.owner.email, password: PASSWORD }, { token: null })).status, 429, "also with the right password");
   locked.moveClock(61000);
   assert.equal((await locked.api("POST", "/auth/login", { email: locked.owner.email, password: PASSWORD }, { token: null })).status, 200, "a minute at the most");
   await locked.stop();
