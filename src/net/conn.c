@@ -834,6 +834,11 @@ void conn_test_feed(struct conn *conn, struct str bytes) {
         received(conn, bytes);
 }
 
+void conn_test_from(struct conn *conn, struct str address, bool is_proxy) {
+    conn_set_address(conn, address);
+    conn->is_from_proxy = is_proxy;
+}
+
 void conn_test_flush(struct conn *conn) {
     (void)conn;
     turn_ended(NULL);

@@ -106,6 +106,8 @@ void conn_stream_end(struct conn *conn);
  */
 struct conn *conn_test_new(void (*sink)(void *ctx, struct str bytes), void *ctx);
 void conn_test_feed(struct conn *conn, struct str bytes);
+/* Another address, or a proxy that is trusted. */
+void conn_test_from(struct conn *conn, struct str address, bool is_proxy);
 void conn_test_flush(struct conn *conn);
 void conn_test_free(struct conn *conn);
 

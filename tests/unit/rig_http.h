@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "loop/loop.h"
 #include "loop/mailbox.h"
