@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -366,7 +367,7 @@ static void connections_of_one_address_are_limited(void **state) {
 
 /* No descriptors: nobody is dropped; who waits is answered when one is free again. */
 static void play_no_descriptors(struct client *client) {
-    int fds[64], count = 0, spare = client_connect(client);
+    int spare = client_connect(client);
     send_text(spare, "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client->answered += recv(spare, client->got, 64, 0) > 0;
     int waiting = client_connect(client);
@@ -375,8 +376,6 @@ static void play_no_descriptors(struct client *client) {
     low = limit;
     low.rlim_cur = 3; /* below what is open: every new descriptor fails with EMFILE */
     setrlimit(RLIMIT_NOFILE, &low);
-    (void)fds;
-    (void)count;
     send_text(waiting, "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n");
     struct pollfd quiet = {.fd = waiting, .events = POLLIN};
     client->errors += poll(&quiet, 1, 300) != 0 && !client->answered;
@@ -420,6 +419,108 @@ static void a_drain_lets_requests_finish(void **state) {
     assert_int_equal(client.errors, 0);
     assert_non_null(strstr(client.got, "HTTP/1.1 200 OK"));
     assert_non_null(strstr(client.got, "Connection: close"));
+}
+
+/* --- deadlines, with a clock that the client moves ---------------------------------------------- */
+
+static volatile int64_t *moved_ms;
+static char clock_path[64];
+
+static int setup_clock(void **state) {
+    snprintf(clock_path, sizeof(clock_path), "/tmp/troupe-test-conn-XXXXXX");
+    int fd = mkstemp(clock_path);
+    assert_true(fd >= 0 && ftruncate(fd, 8) == 0);
+    moved_ms = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    assert_true(moved_ms != MAP_FAILED);
+    setenv("TROUPE_TEST_CLOCK", clock_path, 1);
+    return setup(state);
+}
+
+static int teardown_clock(void **state) {
+    teardown(state);
+    munmap((void *)(uintptr_t)moved_ms, 8);
+    unlink(clock_path);
+    unsetenv("TROUPE_TEST_CLOCK");
+    clock_init();
+    return 0;
+}
+
+/* What a peer sends, how the time goes by, and what it hears in the end. */
+static const struct slow_row {
+    const char *first, *more; /* `more` follows after each step */
+    int steps, step_ms;
+    const char *heard; /* the status line's begin; "" when it is closed without a word */
+    const char *why;
+} SLOW[] = {
+    {"", "", 1, 76000, "", "nothing at all"},
+    {"GET /plain HTTP/1.1\r\nHost: localhost\r\n", "", 1, 11000, "HTTP/1.1 408", "half a head"},
+    {"GET /plain HTTP/1.1\r\nHost: localhost\r\nX: ", "y", 12, 1000, "HTTP/1.1 408",
+     "a head in drops: the deadline is absolute"},
+    {"\r\n", "", 1, 11000, "", "an empty line and nothing more"},
+    {"POST /raw HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\nx", "", 1, 31000,
+     "HTTP/1.1 408", "a body that stops"},
+    {"POST /raw HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\nx", "y", 7, 5000,
+     "HTTP/1.1 408", "a body in drops"},
+    {"GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n", "", 1, 76000, "HTTP/1.1 200",
+     "idle between requests: closed after the answer, silently"},
+};
+static const struct slow_row *slow_row;
+
+static void play_slow(struct client *client) {
+    int fd = client_connect(client);
+    send_text(fd, slow_row->first);
+    for (int i = 0; i < slow_row->steps; i++) {
+        usleep(30000); /* the server looks at a moved clock every 5 ms */
+        send_text(fd, slow_row->more);
+        *moved_ms += slow_row->step_ms;
+    }
+    client_read(client, fd);
+    close(fd);
+}
+
+static void who_is_slow_is_told_and_closed(void **state) {
+    for (size_t i = 0; i < sizeof(SLOW) / sizeof(SLOW[0]); i++) {
+        struct client client = {.play = play_slow};
+        slow_row = &SLOW[i];
+        run(&client);
+        const char *second = strstr(client.got + 1, "HTTP/1.1 ");
+        if (strncmp(client.got, slow_row->heard, strlen(slow_row->heard)) != 0 ||
+            (slow_row->heard[0] == '\0' && client.got_len > 0) || second != NULL)
+            fail_msg("%s: heard %s", slow_row->why, client.got);
+        if (i + 1 < sizeof(SLOW) / sizeof(SLOW[0])) { /* a fresh loop for each */
+            teardown(state);
+            setup(state);
+        }
+    }
+}
+
+/* A peer that takes nothing is reset after 30 s; one that takes a little goes on. */
+static void play_stalled(struct client *client) {
+    char bytes[65536];
+    int fd = client_connect(client);
+    send_text(fd, "GET /huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    for (int i = 0; i < 3; i++) { /* an hour would pass like this */
+        usleep(50000);
+        for (int j = 0; j < 20; j++)
+            client->total += (size_t)recv(fd, bytes, sizeof(bytes), 0);
+        usleep(50000);
+        *moved_ms += 20000;
+    }
+    client->answered = conn_count() == 1;
+    *moved_ms += 31000;
+    usleep(50000);
+    *moved_ms += 31000;
+    usleep(50000);
+    client->answered += conn_count() == 0;
+    close(fd);
+}
+
+static void who_takes_nothing_is_reset(void **state) {
+    (void)state;
+    struct client client = {.play = play_stalled};
+    run(&client);
+    assert_int_equal(client.answered, 2);
 }
 
 static void addresses_and_ranges(void **state) {
@@ -476,6 +577,9 @@ int main(void) {
         TEST(connections_of_one_address_are_limited),
         TEST(accepting_pauses_without_descriptors),
         TEST(a_drain_lets_requests_finish),
+        cmocka_unit_test_setup_teardown(who_is_slow_is_told_and_closed, setup_clock,
+                                        teardown_clock),
+        cmocka_unit_test_setup_teardown(who_takes_nothing_is_reset, setup_clock, teardown_clock),
         TEST(addresses_and_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
