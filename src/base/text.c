@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -19,12 +20,13 @@
 
 /* --- UTF-8 ------------------------------------------------------------------------------------ */
 
-static size_t skip_ascii(struct str s, size_t at) {
-    uint64_t word;
+static inline size_t skip_ascii(struct str s, size_t at) {
     while (at + 8 <= s.len) {
+        uint64_t word;
         memcpy(&word, s.at + at, 8);
-        if (word & HIGH_BITS)
-            break;
+        word = le64toh(word) & HIGH_BITS;
+        if (word)
+            return at + (size_t)(__builtin_ctzll(word) >> 3);
         at += 8;
     }
     while (at < s.len && (unsigned char)s.at[at] < 0x80)
@@ -81,10 +83,28 @@ size_t text_char(struct str s, size_t at, uint32_t *code_point) {
     return len;
 }
 
+/* Passes most characters beyond ASCII: two bytes, and three whose second has its whole range. */
+static inline size_t skip_common(struct str s, size_t at) {
+    const unsigned char *p = (const unsigned char *)s.at;
+    while (at + 3 <= s.len) {
+        unsigned char lead = p[at];
+        if (lead >= 0xC2 && lead < 0xE0 && (p[at + 1] & 0xC0) == 0x80)
+            at += 2;
+        else if (lead > 0xE0 && lead < 0xF0 && lead != 0xED && (p[at + 1] & 0xC0) == 0x80 &&
+                 (p[at + 2] & 0xC0) == 0x80)
+            at += 3;
+        else
+            break;
+    }
+    return at;
+}
+
 size_t text_whole_prefix(struct str s) {
     size_t at = 0;
-    while ((at = skip_ascii(s, at)) < s.len) {
+    while ((at = skip_common(s, skip_ascii(s, at))) < s.len) {
         bool is_whole;
+        if ((unsigned char)s.at[at] < 0x80)
+            continue;
         size_t len = part_at(s, at, &is_whole);
         if (!is_whole)
             break;
