@@ -7,7 +7,10 @@
  * once, which makes mbedTLS keep the table of multiples; afterwards it is only read. A program that
  * never touches a token pays nothing.
  *
- * Cost, measured on a 2 GHz Xeon core with mbedTLS 2.28: see es256_verify below.
+ * Cost of a core, measured: with mbedTLS 2.28 signing 0.36 ms, a token not seen before 1.1 ms (of
+ * which 1.06 are mbedTLS' two multiplications; 0.73 with 3.6), a token seen before 2 us. So a
+ * session pays the millisecond once per token, and whoever lets strangers ask limits how often a
+ * wrong token may be tried.
  */
 #include "base/crypto.h"
 
