@@ -209,6 +209,39 @@ static void everybody_hears_everything_in_order(void **state) {
     vanish(&elsewhere);
 }
 
+/* Whoever comes and goes in whatever order: those who are in hear, those who are out do not. */
+static void comings_and_goings(void **state) {
+    (void)state;
+    enum { COUNT = 12 };
+    static struct listener many[COUNT];
+    bool is_here[COUNT] = {false};
+    uint32_t dice = 1;
+    for (int i = 0; i < COUNT; i++)
+        arrive(&many[i]);
+    for (int round = 0; round < 2000; round++) {
+        dice = dice * 1664525 + 1013904223;
+        int who = (int)(dice >> 16) % COUNT;
+        if (is_here[who])
+            room_leave(HERE, &many[who].channel);
+        else
+            room_join(HERE, &many[who].channel, -1);
+        is_here[who] = !is_here[who];
+        int64_t here = 0;
+        for (int i = 0; i < COUNT; i++)
+            forget(&many[i]);
+        publish_number(HERE, round);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(many[i].frames, is_here[i]);
+            assert_int_equal(room_has(HERE, &many[i].channel), is_here[i]);
+            here += is_here[i];
+        }
+        assert_int_equal(room_listeners(HERE), here);
+    }
+    for (int i = 0; i < COUNT; i++)
+        vanish(&many[i]);
+    assert_int_equal(room_listeners(HERE), 0);
+}
+
 /* Every way to come back: nothing missed, nothing twice, byte for byte what others heard. */
 static void resume_is_exact(void **state) {
     (void)state;
@@ -535,6 +568,7 @@ int main(void) {
         ROOM_TEST(no_room_without_listeners),
         ROOM_TEST(joined_tells_where_one_stands),
         ROOM_TEST(everybody_hears_everything_in_order),
+        ROOM_TEST(comings_and_goings),
         ROOM_TEST(resume_is_exact),
         ROOM_TEST(what_cannot_be_resumed),
         ROOM_TEST(ring_is_bounded),
