@@ -2,7 +2,6 @@
  * build time. */
 #include "base/version.h"
 
-#include <cjson/cJSON.h>
 #include <mbedtls/version.h>
 #include <utf8proc.h>
 #include <zlib.h>
@@ -10,6 +9,6 @@
 #include "base/banned.h"
 
 void base_print_versions(struct buf *out) {
-    buf_printf(out, "mbedtls %s\ncjson %s\nutf8proc %s\nzlib %s\n", MBEDTLS_VERSION_STRING,
-               cJSON_Version(), utf8proc_version(), zlibVersion());
+    buf_printf(out, "mbedtls %s\nutf8proc %s\nzlib %s\n", MBEDTLS_VERSION_STRING,
+               utf8proc_version(), zlibVersion());
 }
