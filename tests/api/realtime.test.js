@@ -368,6 +368,7 @@ test("the same events over SSE, resumed with Last-Event-ID or after_seq", async 
     assert.equal(Number(event.id), joined.data.data.seq + 1 + i);
     assert.equal(event.event, event.data.type);
   });
+  await until(() => client.numbered.length >= heard.length, "the socket has heard as much");
   assert.deepEqual(heard.map((event) => event.data), client.numbered.slice(0, heard.length));
 
   const from = Number(heard[1].id);
