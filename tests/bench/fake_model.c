@@ -99,9 +99,10 @@ static void go_on(struct client *client) {
     say(client, model.last, model.last_len);
 }
 
-/* Says everything that is due; how long the next one has time, in ms. */
-static int serve_due(void) {
-    int64_t now = now_us();
+/* Says everything that is due; how long the next one has time. Never less than it is, or this
+ * program would spin on the core that it shares with the load. */
+static struct timespec serve_due(void) {
+    int64_t now = now_us(), left_us = 1000000;
     while (model.first != NULL && model.first->due_us <= now) {
         struct client *client = model.first;
         model.first = client->next;
@@ -109,10 +110,9 @@ static int serve_due(void) {
             model.end = &model.first;
         go_on(client);
     }
-    if (model.first == NULL)
-        return 1000;
-    int64_t left_us = model.first->due_us - now;
-    return left_us < 1000 ? 0 : (int)(left_us / 1000);
+    if (model.first != NULL)
+        left_us = model.first->due_us - now;
+    return (struct timespec){left_us / 1000000, left_us % 1000000 * 1000};
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -220,7 +220,8 @@ int main(int argc, char **argv) {
     fflush(stdout);
     for (;;) {
         struct epoll_event events[512];
-        int count = epoll_wait(model.epoll, events, 512, serve_due());
+        struct timespec wait = serve_due();
+        int count = epoll_pwait2(model.epoll, events, 512, &wait, NULL);
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == NULL)
                 accept_all(listener);

@@ -142,8 +142,9 @@ static void serve(int wait_ms) {
     }
 }
 
-static void closed_loop(void) {
+static void closed_loop(double *cpu_us_each) {
     const struct options *o = run.options;
+    struct usage before = usage_of(o->pid);
     while (run.ended < o->rounds) {
         for (int i = 0; i < o->connections; i++) {
             struct turn *turn = &run.turns[i];
@@ -155,6 +156,7 @@ static void closed_loop(void) {
         }
         serve(1);
     }
+    *cpu_us_each = (usage_of(o->pid).cpu_us - before.cpu_us) / o->rounds;
 }
 
 static void serve_until(double until_us) {
@@ -191,7 +193,7 @@ static void open_loop(double *cpu_us_per_word, double *bytes_each, double *cpu_s
 
 void load_turns(const struct options *options) {
     int room = options->per_second > 0 ? options->rounds : options->connections;
-    double cpu_us_per_word = 0, bytes_each = 0, cpu_share = 0;
+    double cpu_us_per_word = 0, cpu_us_each = 0, bytes_each = 0, cpu_share = 0;
     run.options = options;
     run.script = script_requests(options);
     run.epoll = epoll_create1(0);
@@ -202,11 +204,11 @@ void load_turns(const struct options *options) {
     if (options->per_second > 0)
         open_loop(&cpu_us_per_word, &bytes_each, &cpu_share);
     else
-        closed_loop();
+        closed_loop(&cpu_us_each);
     printf("{\"turns\": %d, \"errors\": %zu, \"first_p50_us\": %.0f, \"first_p99_us\": %.0f, "
            "\"first_max_us\": %.0f, \"words\": %zu, \"reads\": %zu, \"cpu_us_per_token\": %.3f, "
-           "\"cpu_share\": %.3f, \"bytes_each\": %.0f}\n",
+           "\"cpu_share\": %.3f, \"cpu_us_each\": %.1f, \"bytes_each\": %.0f}\n",
            run.ended, run.errors, latencies_at(&run.latencies, 0.5),
            latencies_at(&run.latencies, 0.99), latencies_at(&run.latencies, 1.0), run.words,
-           run.reads, cpu_us_per_word, cpu_share, bytes_each);
+           run.reads, cpu_us_per_word, cpu_share, cpu_us_each, bytes_each);
 }

@@ -25,9 +25,12 @@ export function freePort() {
   });
 }
 
+/** Before other people's processes, where we may: a machine is seldom quiet, and this one's neighbours are not what is measured. */
+const first = process.getuid() === 0 ? ["nice", "-n", "-20"] : ["env"];
+
 /** Starts a program on a core and waits for its "listening on" line. */
 export async function spawnServer(core, command, args, { env = {} } = {}) {
-  const child = spawn("taskset", ["-c", String(core), command, ...args], {
+  const child = spawn(first[0], [...first.slice(1), "taskset", "-c", String(core), command, ...args], {
     env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"],
   });
   const exited = new Promise((resolve) => child.on("exit", resolve));
@@ -98,7 +101,7 @@ export class Stage {
 
   /** tokens at a pace: "quick" for the time to the first token, "steady" for streams in full flow */
   async start_quick() { return spawnServer(LOAD_CORE, join(tools, "fake_model"), [String(await freePort()), "1000", "5"]); }
-  async start_steady() { return spawnServer(LOAD_CORE, join(tools, "fake_model"), [String(await freePort()), "20", "200"]); }
+  async start_steady() { return spawnServer(LOAD_CORE, join(tools, "fake_model"), [String(await freePort()), "20", "300"]); }
   async start_proxy() {
     const { url } = await this.server("steady");
     return spawnServer(SERVER_CORE, join(tools, "bare_proxy"), [String(await freePort()), `${url}/v1/chat/completions`]);
@@ -110,7 +113,7 @@ export class Stage {
     for (const [name, value] of Object.entries(options)) if (value !== undefined) args.push(`--${name}`, String(value));
     if (command.length > 0) args.push("--", ...command);
     return new Promise((resolve, reject) => {
-      const child = spawn(join(tools, "load"), args, { stdio: ["ignore", "pipe", "pipe"] });
+      const child = spawn(first[0], [...first.slice(1), join(tools, "load"), ...args], { stdio: ["ignore", "pipe", "pipe"] });
       let out = "", log = "";
       child.stdout.on("data", (bytes) => (out += bytes));
       child.stderr.on("data", (bytes) => (log += bytes));
