@@ -1,4 +1,4 @@
-/* links: troupe_net troupe_embedded */
+/* links: troupe_net troupe_embedded wslay */
 /*
  * RFC 6455 in both halves: the reader alone (against wslay's writer, and against every UTF-8
  * sequence of border bytes), and an echo server on a connection without a socket, put through the
