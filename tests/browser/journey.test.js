@@ -19,7 +19,7 @@ describe("the first evening", () => {
   let server, browser, page, faults, chat;
 
   before(async () => {
-    server = await serve({ settings: { "understudy.tokens_per_second": 15 } }); // slowly enough to be stopped
+    server = await serve({ settings: { "understudy.tokens_per_second": 8 } }); // slowly enough to be stopped on a busy machine
     browser = await launch();
     ({ page, faults } = await openPage(browser, server));
   });
