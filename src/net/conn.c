@@ -133,6 +133,9 @@ static struct {
     struct list all;
     struct list marked;
     int64_t count;
+    int64_t turn_us;        /* 0: nobody has asked in this turn */
+    int64_t received_bytes; /* of this turn; counters are atomic, so they are raised once */
+    int64_t sent_bytes;
     struct block *spare;
     int spare_count;
     char read_bytes[READ_BYTES];
@@ -322,7 +325,8 @@ void conn_resume(struct conn *conn) {
 }
 
 static void received(struct conn *conn, struct str bytes) {
-    metric_add(&bytes_received, (int64_t)bytes.len);
+    net.received_bytes += (int64_t)bytes.len;
+    (void)conn_turn_us();
     if (conn->is_closing) {
         conn->lingered_bytes += bytes.len;
         if (conn->lingered_bytes > LINGER_BYTES)
@@ -542,7 +546,8 @@ static void on_written(uv_write_t *request, int status) {
         finish(conn);
         return;
     }
-    metric_add(&bytes_sent, (int64_t)bytes);
+    net.sent_bytes += (int64_t)bytes;
+    (void)conn_turn_us();
     queue_drop(conn, bytes);
     flush(conn);
 }
@@ -593,7 +598,7 @@ static void write_queue(struct conn *conn) {
         }
         if (taken < 0)
             taken = 0;
-        metric_add(&bytes_sent, taken);
+        net.sent_bytes += taken;
         queue_drop(conn, (size_t)taken);
         if ((size_t)taken < bytes)
             wait_for_room(conn);
@@ -674,6 +679,19 @@ static void turn_ended(void *ctx) {
         list_remove(&conn->marked);
         work(conn);
     }
+    if (net.turn_us == 0)
+        return; /* nothing of ours happened */
+    net.turn_us = 0;
+    metric_add(&bytes_received, net.received_bytes);
+    metric_add(&bytes_sent, net.sent_bytes);
+    net.received_bytes = net.sent_bytes = 0;
+    http_turn_ended();
+}
+
+int64_t conn_turn_us(void) {
+    if (net.turn_us == 0)
+        net.turn_us = clock_mono_us();
+    return net.turn_us;
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -730,7 +748,7 @@ static void arm(struct conn *conn) {
 void conn_deadline(struct conn *conn, int64_t after_ms) {
     if (conn->is_closing)
         return;
-    conn->deadline_us = after_ms == 0 ? 0 : clock_mono_us() + after_ms * 1000;
+    conn->deadline_us = after_ms == 0 ? 0 : conn_turn_us() + after_ms * 1000;
     arm(conn);
 }
 

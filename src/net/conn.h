@@ -145,6 +145,8 @@ char *conn_room(struct conn *conn, size_t len);
 void conn_wrote(struct conn *conn, size_t len);
 #define CONN_ROOM_BYTES 768
 int64_t conn_count(void);
+/* The monotonic clock as it was when this turn of the loop was first asked: one look at the clock for all requests of a turn. */
+int64_t conn_turn_us(void);
 /* Closes connections that are between two requests; for the start of a stop. */
 void conn_close_idle(void);
 /* Closes every connection, for the end of a stop: what is queued still leaves, nobody lingers. */

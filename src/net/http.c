@@ -63,6 +63,8 @@ static struct {
     int buf_count;
     char id_prefix[8];
     uint64_t id_next;
+    int64_t answers[5]; /* by class, since the end of the last turn */
+    int64_t running;    /* handlers that have not answered */
     bool is_draining;
     bool has_ids;
 } http;
@@ -111,7 +113,7 @@ static struct exchange *exchange_begin(struct conn *conn) {
     request->headers = exchange->headers;
     request->address = conn_address(conn);
     request->request_id = request_id_next(exchange);
-    request->began_us = clock_mono_us();
+    request->began_us = conn_turn_us();
     conn_set_state(conn, exchange);
     return exchange;
 }
@@ -545,14 +547,23 @@ void http_opened(struct conn *conn) {
 /* --- the end of an answer --------------------------------------------------------------------- */
 
 static void count_answer(const struct exchange *exchange, int status) {
-    static struct metric *const CLASSES[] = {&answers_1xx, &answers_2xx, &answers_3xx, &answers_4xx,
-                                             &answers_5xx};
-    metric_add(CLASSES[status / 100 - 1], 1);
+    http.answers[status / 100 - 1]++;
     int64_t us = clock_mono_us() - exchange->request.began_us;
     metric_observe_us(&answer_time, us);
     if (log_is_on(LOG_DEBUG))
         log_debug("http", "request answered", LF_STR("path", exchange->request.path),
                   LF_INT("status", status), LF_INT("us", us));
+}
+
+void http_turn_ended(void) {
+    static struct metric *const CLASSES[] = {&answers_1xx, &answers_2xx, &answers_3xx, &answers_4xx,
+                                             &answers_5xx};
+    for (size_t i = 0; i < COUNT_OF(CLASSES); i++) {
+        if (http.answers[i] != 0)
+            metric_add(CLASSES[i], http.answers[i]);
+        http.answers[i] = 0;
+    }
+    metric_set(&requests_running, http.running);
 }
 
 static void stop_running(struct exchange *exchange) {
@@ -561,13 +572,13 @@ static void stop_running(struct exchange *exchange) {
     if (!exchange->is_running)
         return;
     exchange->is_running = false;
-    metric_add(&requests_running, -1);
+    http.running--;
     loop_let_go();
 }
 
 void http_started(struct exchange *exchange) {
     exchange->is_running = true;
-    metric_add(&requests_running, 1);
+    http.running++;
     loop_hold();
     conn_deadline(exchange->request.conn, 0);
 }

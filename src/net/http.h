@@ -99,6 +99,7 @@ void http_opened(struct conn *conn);   /* a connection is new */
 void http_refuse(struct conn *conn);   /* above a limit: 503, then closed */
 int http_refused_count(void);          /* of those, still open */
 void http_continue(struct conn *conn); /* the end of a turn: the next request may begin */
+void http_turn_ended(void);            /* the turn's counts go into the metrics */
 void http_drain(void);                 /* answers say Connection: close from now on */
 bool http_is_draining(void);
 
