@@ -53,6 +53,7 @@
 #define BLOCK_SEGMENTS   6
 #define BLOCKS_SPARE     256 /* 256 KiB kept for the next burst */
 #define IOV_LIMIT        64
+#define BUF_LIMIT_BYTES  ((size_t)1 << 30)
 #define WAIT_BYTES       (256 << 10) /* one pending write: its end is the sign of progress */
 #define ADDRESS_BYTES    46          /* INET6_ADDRSTRLEN */
 
@@ -111,8 +112,9 @@ struct conn {
     void *state;
     struct list all;
     struct list marked;
+    struct segment lone; /* the whole queue, when it is one segment of somebody's bytes */
     struct block *first, *last;
-    size_t unsent_bytes;
+    size_t unsent_bytes; /* 0: the queue is empty */
     struct wait *wait;
     char *kept;
     struct timer timer;
@@ -394,6 +396,18 @@ static void block_free(struct block *block) {
     net.spare_count++;
 }
 
+static void block_push(struct block *block, struct segment segment) {
+    block->segments[block->count++] = segment;
+}
+
+/* The lone segment gets company: it goes into a block like all others. */
+static void lone_spill(struct conn *conn) {
+    if (conn->lone.len == 0)
+        return;
+    block_push(block_add(conn), conn->lone);
+    conn->lone = (struct segment){0};
+}
+
 /* True when the block's last segment ends where its copied bytes end, so that it can simply grow.
  */
 static bool ends_in_copy(const struct block *block) {
@@ -406,6 +420,7 @@ static bool ends_in_copy(const struct block *block) {
 char *conn_room(struct conn *conn, size_t len) {
     if (conn->is_closing)
         return NULL;
+    lone_spill(conn);
     struct block *block = conn->last;
     bool has_place = block != NULL && len <= (size_t)(BLOCK_BYTES - block->used) &&
                      (block->count < BLOCK_SEGMENTS || ends_in_copy(block));
@@ -429,12 +444,15 @@ void conn_wrote(struct conn *conn, size_t len) {
     mark(conn);
 }
 
+/* One event for a thousand idle listeners touches nothing but their own structs. */
 static void queue_shared(struct conn *conn, struct str bytes, void (*let_go)(void *), void *owner) {
-    struct block *block = conn->last;
-    if (block == NULL || block->count == BLOCK_SEGMENTS)
-        block = block_add(conn);
-    block->segments[block->count++] =
-        (struct segment){.at = bytes.at, .len = bytes.len, .let_go = let_go, .owner = owner};
+    struct segment segment = {.at = bytes.at, .len = bytes.len, .let_go = let_go, .owner = owner};
+    if (conn->unsent_bytes == 0) {
+        conn->lone = segment;
+    } else {
+        lone_spill(conn);
+        block_push(conn->last->count < BLOCK_SEGMENTS ? conn->last : block_add(conn), segment);
+    }
     conn->unsent_bytes += bytes.len;
     mark(conn);
 }
@@ -490,23 +508,32 @@ void conn_send_shared(struct conn *conn, struct str bytes, void (*let_go)(void *
         queue_copy(conn, "\r\n", 2);
 }
 
+/* Takes `*len` bytes off the segment. True when it is used up: then its owner has been told. */
+static bool segment_drop(struct segment *segment, size_t *len) {
+    if (*len < segment->len) {
+        segment->at += *len;
+        segment->len -= *len;
+        return false;
+    }
+    *len -= segment->len;
+    segment->len = 0;
+    if (segment->let_go != NULL)
+        segment->let_go(segment->owner);
+    return true;
+}
+
 /* Forgets the first `len` bytes of the queue: they have left. */
 static void queue_drop(struct conn *conn, size_t len) {
     conn->unsent_bytes -= len;
+    if (conn->lone.len > 0) {
+        segment_drop(&conn->lone, &len);
+        return;
+    }
     while (conn->first != NULL) {
         struct block *block = conn->first;
-        while (block->first < block->count) {
-            struct segment *segment = &block->segments[block->first];
-            if (len < segment->len) {
-                segment->at += len;
-                segment->len -= len;
+        for (; block->first < block->count; block->first++)
+            if (!segment_drop(&block->segments[block->first], &len))
                 return;
-            }
-            len -= segment->len;
-            block->first++;
-            if (segment->let_go != NULL)
-                segment->let_go(segment->owner);
-        }
         conn->first = block->next;
         if (conn->first == NULL)
             conn->last = NULL;
@@ -514,21 +541,26 @@ static void queue_drop(struct conn *conn, size_t len) {
     }
 }
 
+/* One buffer for the kernel, at most a gigabyte. False when that is not the whole segment. */
+static bool segment_gather(const struct segment *segment, uv_buf_t *buf, size_t *bytes) {
+    size_t len = segment->len < BUF_LIMIT_BYTES ? segment->len : BUF_LIMIT_BYTES;
+    *buf = uv_buf_init((char *)(uintptr_t)segment->at, (unsigned)len);
+    *bytes += len;
+    return len == segment->len;
+}
+
 static unsigned queue_gather(const struct conn *conn, uv_buf_t *bufs, size_t limit, size_t *bytes) {
     unsigned count = 0;
     *bytes = 0;
-    for (const struct block *block = conn->first; block != NULL; block = block->next) {
-        for (unsigned i = block->first; i < block->count; i++) {
-            const struct segment *segment = &block->segments[i];
-            if (count == IOV_LIMIT || *bytes >= limit)
-                return count;
-            size_t len = segment->len < (1u << 30) ? segment->len : (1u << 30);
-            bufs[count++] = uv_buf_init((char *)(uintptr_t)segment->at, (unsigned)len);
-            *bytes += len;
-            if (len < segment->len)
-                return count;
-        }
+    if (conn->lone.len > 0) {
+        (void)segment_gather(&conn->lone, bufs, bytes);
+        return 1;
     }
+    for (const struct block *block = conn->first; block != NULL; block = block->next)
+        for (unsigned i = block->first; i < block->count; i++)
+            if (count == IOV_LIMIT || *bytes >= limit ||
+                !segment_gather(&block->segments[i], &bufs[count++], bytes))
+                return count;
     return count;
 }
 
@@ -575,7 +607,7 @@ static void wait_for_room(struct conn *conn) {
 static void write_test(struct conn *conn) {
     uv_buf_t bufs[IOV_LIMIT];
     size_t bytes;
-    while (conn->first != NULL) {
+    while (conn->unsent_bytes > 0) {
         unsigned count = queue_gather(conn, bufs, SIZE_MAX, &bytes);
         for (unsigned i = 0; i < count; i++)
             conn->test.sink(conn->test.ctx, str_of(bufs[i].base, bufs[i].len));
@@ -589,7 +621,7 @@ static void write_queue(struct conn *conn) {
     size_t bytes;
     if (conn->is_test)
         write_test(conn);
-    while (conn->first != NULL && conn->wait == NULL) {
+    while (conn->unsent_bytes > 0 && conn->wait == NULL) {
         unsigned count = queue_gather(conn, bufs, SIZE_MAX, &bytes);
         int taken = uv_try_write((uv_stream_t *)&conn->tcp, bufs, count);
         if (taken < 0 && taken != UV_EAGAIN) {
@@ -624,7 +656,7 @@ static void flush(struct conn *conn) {
     if (conn->is_gone)
         return;
     write_queue(conn);
-    if (conn->first != NULL || conn->is_gone)
+    if (conn->unsent_bytes > 0 || conn->is_gone)
         return;
     conn->stall_us = 0;
     if (conn->is_closing && !conn->is_lingering)
@@ -824,7 +856,7 @@ void conn_close_all(void) {
     LIST_EACH_SAFE(&net.all, node) {
         struct conn *conn = CONTAINER_OF(node, struct conn, all);
         conn->has_ended = true; /* nobody lingers: the process is going */
-        if (conn->first == NULL)
+        if (conn->unsent_bytes == 0)
             finish(conn);
         else
             conn_close(conn);
