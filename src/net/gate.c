@@ -409,7 +409,7 @@ static bool check_role(struct exchange *exchange) {
 /*
  * The refresh cookie travels by itself, so a call with it must prove that it comes from our own
  * page: a header that no form can send, and what the browser says about the page. Programs send
- * neither Sec-Fetch-Site nor Origin; with the header they pass.
+ * neither Sec-Fetch-Site nor Origin, have no pages of others to be tricked by, and pass.
  */
 static bool check_forgery(struct exchange *exchange) {
     struct request *request = &exchange->request;
@@ -417,7 +417,8 @@ static bool check_forgery(struct exchange *exchange) {
         return true;
     struct str site = request_header(request, "sec-fetch-site");
     struct str origin = exchange->known[KNOWN_ORIGIN];
-    bool is_ours = request_header(request, "x-troupe-request").at != NULL;
+    bool is_program = site.at == NULL && origin.at == NULL;
+    bool is_ours = is_program || request_header(request, "x-troupe-request").at != NULL;
     if (site.at != NULL)
         is_ours = is_ours && (str_eq(site, STR("same-origin")) || str_eq(site, STR("none")));
     if (origin.at != NULL)

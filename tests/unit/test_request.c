@@ -263,8 +263,11 @@ static const struct {
     const char *why;
 } FORGERIES[] = {
     {"", 200, "no cookie, nothing to forge"},
-    {"Cookie: refresh=x\r\n", 403, "a form can do this"},
-    {"Cookie: refresh=x\r\nX-Troupe-Request: 1\r\n", 200, "a program"},
+    {"Cookie: refresh=x\r\n", 200, "a program: a browser says where its page is from"},
+    {"Cookie: refresh=x\r\nOrigin: http://localhost\r\n", 403,
+     "a form of our own origin can do this"},
+    {"Cookie: refresh=x\r\nOrigin: http://evil.example\r\n", 403, "a form of another page"},
+    {"Cookie: refresh=x\r\nX-Troupe-Request: 1\r\n", 200, "a program with the header"},
     {"Cookie: refresh=x\r\nX-Troupe-Request: 1\r\nSec-Fetch-Site: same-origin\r\n", 200,
      "our page"},
     {"Cookie: refresh=x\r\nX-Troupe-Request: 1\r\nSec-Fetch-Site: cross-site\r\n", 403,
