@@ -1,19 +1,20 @@
 /*
  * The gate: everything between a whole head and the handler, in the order in which it must be
- * asked.
+ * asked, with the statuses that refuse.
  *
- *   framing   one Host, no Transfer-Encoding that is not exactly chunked, no doubled fields 400
- * 501, closes target    path decoded once, Host among the names of this server (DNS rebinding) 400
- * 421 route     the row; else the embedded app, OPTIONS, 405 with Allow, 404 set-up    before an
- * owner exists only set-up answers                                          403 caller    bearer
- * token                                                                        401 rate      by
- * user, by address without one                                                     429 right role
- * and scope from the row; a cookie's caller must come from our own page          403 body length,
- * type, 100-continue                                                          411 413 415 417
- *   fields    (when the body is here) query and body rows 400 422
+ * - framing: one Host, no Transfer-Encoding but exactly chunked, nothing doubled (400, 501; closes)
+ * - target: path decoded once, Host among the names of this server against rebinding (400, 421)
+ * - route: the row; else the embedded app, OPTIONS, 405 with Allow, 404
+ * - set-up: before an owner exists only set-up answers (403)
+ * - caller: bearer token (401)
+ * - rate: by user, by address without one (429)
+ * - right: role and scope of the row; a cookie's caller comes from our own page (401, 403)
+ * - crowd: as many handlers at work as may be (503)
+ * - body: length, type, 100-continue (413, 415, 417)
+ * - fields, when the body is here: query and body rows (400, 422)
  *
- * Everything before `body` is decided on the head alone, so that a refused upload is never read
- * (RFC 9110 section 10.1.1).
+ * All but the last is decided on the head alone, so that a refused upload is never read (RFC 9110
+ * section 10.1.1).
  */
 #include "base/check.h"
 #include "base/json.h"
@@ -483,6 +484,14 @@ static bool check_expect(struct exchange *exchange) {
     return true;
 }
 
+/* Health and pages are answered also then: they cost nothing, and somebody must see what is wrong. */
+static bool check_crowd(struct exchange *exchange) {
+    if (!is_product(exchange->request.route) || !http_is_crowded())
+        return true;
+    reply_retry_later(&exchange->request, 503, 2, "The server is busy. Try again in a moment.");
+    return false;
+}
+
 static bool check_body(struct exchange *exchange) {
     const struct route *route = exchange->request.route;
     if (exchange->is_received)
@@ -511,7 +520,7 @@ bool gate_admit(struct exchange *exchange) {
     log_request_id(exchange->request.request_id);
     return check_expect(exchange) && find_route(exchange) && check_set_up(exchange) &&
            identify(exchange) && check_rate(exchange) && check_role(exchange) &&
-           check_forgery(exchange) && check_body(exchange);
+           check_forgery(exchange) && check_crowd(exchange) && check_body(exchange);
 }
 
 /* --- fields and handler ----------------------------------------------------------------------- */

@@ -65,6 +65,7 @@ static struct {
     uint64_t id_next;
     int64_t answers[5]; /* by class, since the end of the last turn */
     int64_t running;    /* handlers that have not answered */
+    size_t body_bytes;  /* of bodies in memory, all together */
     bool is_draining;
     bool has_ids;
 } http;
@@ -126,6 +127,7 @@ void exchange_let_go(void *ctx) {
     exchange->magic = 0;
     arena_release(&exchange->arena);
     http_body_give(&exchange->head);
+    http.body_bytes -= exchange->content.len;
     http_body_give(&exchange->content);
     http_body_give(&exchange->body);
     if (http.spare_count >= SPARE_EXCHANGES) {
@@ -185,6 +187,10 @@ void http_drain(void) {
     conn_close_idle();
 }
 
+bool http_is_crowded(void) {
+    return limits.requests > 0 && http.running >= limits.requests;
+}
+
 bool http_is_draining(void) {
     return http.is_draining;
 }
@@ -239,9 +245,15 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
         exchange->problem = "The body is larger than this route takes.";
         return -1;
     }
+    if (limits.body_memory_mb > 0 && http.body_bytes + len > (size_t)limits.body_memory_mb << 20) {
+        exchange->problem_status = 503;
+        exchange->problem = "Too many bodies are on their way. Try again in a moment.";
+        return -1;
+    }
     if (exchange->content.at == NULL)
         exchange->content = http_body_take();
     buf_add(&exchange->content, at, len);
+    http.body_bytes += len;
     return 0;
 }
 
@@ -264,6 +276,8 @@ static void http_protocol_init(void) {
 /* What a parser's refusal means to the peer. By name: the numbers are llhttp's own business. */
 static void refuse_parse(struct exchange *exchange, llhttp_errno_t err) {
     if (exchange->problem_status != 0) {
+        if (exchange->problem_status == 503)
+            reply_header(&exchange->request, "Retry-After", STR("2"));
         reply_refuse(exchange, exchange->problem_status, exchange->problem);
         return;
     }

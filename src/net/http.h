@@ -102,6 +102,7 @@ void http_continue(struct conn *conn); /* the end of a turn: the next request ma
 void http_turn_ended(void);            /* the turn's counts go into the metrics */
 void http_drain(void);                 /* answers say Connection: close from now on */
 bool http_is_draining(void);
+bool http_is_crowded(void); /* as many handlers are at work as may be */
 
 /* The answer has been queued (or dropped, when the peer has left): counts it, lets go of the loop
  * and of the exchange. */

@@ -11,6 +11,8 @@ struct limits {
     int64_t costly_per_minute;       /* sign-in, register, import: by address */
     int64_t connections_per_address; /* 0: none */
     int64_t connections;             /* in all */
+    int64_t requests;                /* handlers at work at once, of everybody; 0: none */
+    int64_t body_memory_mb;          /* bodies held in memory at once, of everybody; 0: none */
     int64_t turns_per_user;          /* replies under way at once */
 };
 extern struct limits limits;

@@ -33,6 +33,10 @@ static void answer_raw(struct request *request) {
                 str_dup(request->arena, request->content));
 }
 
+static void answer_upload(struct request *request) {
+    reply_empty(request, 200);
+}
+
 static void answer_later(struct request *request) {
     calls++;
     waiting = request;
@@ -48,7 +52,9 @@ static const struct route ROUTES[] = {
     {METHOD_GET, "/", answer_root},
     {METHOD_GET, "/smuggled", answer_smuggled},
     {METHOD_POST, "/raw", answer_raw, .is_raw = true, .body_limit_bytes = 5000},
+    {METHOD_POST, "/upload", answer_upload, .is_raw = true, .body_limit_bytes = 1 << 20},
     {METHOD_GET, "/later", answer_later},
+    {METHOD_GET, "/api/v1/later", answer_later},
     {METHOD_GET, "/big", answer_big},
     {0}};
 static const struct route *const TABLES[] = {ROUTES, NULL};
@@ -354,6 +360,31 @@ static void framing_without_data_is_cut_off(void **state) {
     arena_release(&arena);
 }
 
+/* Bodies of everybody share a ceiling: who comes above it is told when to come again. */
+static void bodies_share_a_memory_ceiling(void **state) {
+    (void)state;
+    static char bytes[700000];
+    struct rig rigs[2];
+    limits.body_memory_mb = 1;
+    for (int round = 0; round < 2; round++) { /* what was held is given back */
+        for (int i = 0; i < 2; i++) {
+            rig_open(&rigs[i]);
+            rig_feed(
+                &rigs[i],
+                STR("POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 800000\r\n\r\n"),
+                CUT_WHOLE);
+            rig_feed(&rigs[i], str_of(bytes, sizeof(bytes)), CUT_WHOLE);
+        }
+        assert_int_equal(rig_status(&rigs[0], 0), 0);
+        assert_int_equal(rig_status(&rigs[1], 0), 503);
+        assert_true(rig_has(&rigs[1], "Retry-After: "));
+        rig_feed(&rigs[0], str_of(bytes, 100000), CUT_WHOLE);
+        assert_int_equal(rig_status(&rigs[0], 0), 200);
+        for (int i = 0; i < 2; i++)
+            rig_close(&rigs[i]);
+    }
+}
+
 /* --- Expect, HEAD, keep-alive ----------------------------------------------------------------- */
 
 static void expect_is_answered_before_the_body(void **state) {
@@ -476,6 +507,29 @@ static void pipelined_requests_wait_for_their_turn(void **state) {
     rig_close(&rig);
 }
 
+static void a_crowd_is_told_to_come_later(void **state) {
+    (void)state;
+    struct rig first, second;
+    limits.requests = 1;
+    rig_open(&first);
+    rig_feed(&first, STR("GET /api/v1/later HTTP/1.1\r\nHost: localhost\r\n\r\n"), CUT_WHOLE);
+    struct request *held = waiting;
+    rig_open(&second);
+    rig_feed(&second, STR("GET /api/v1/later HTTP/1.1\r\nHost: localhost\r\n\r\n" GET("")),
+             CUT_WHOLE);
+    assert_int_equal(rig_status(&second, 0), 503);
+    assert_true(rig_has(&second, "Retry-After: "));
+    assert_int_equal(rig_status(&second, 1), 200); /* what is no work goes on, and the connection */
+    reply_empty(held, 202);
+    rig_feed(&second, STR("GET /api/v1/later HTTP/1.1\r\nHost: localhost\r\n\r\n"), CUT_WHOLE);
+    assert_ptr_not_equal(waiting, NULL);
+    reply_empty(waiting, 202);
+    conn_test_flush(second.conn);
+    assert_int_equal(rig_status(&second, 2), 202);
+    rig_close(&first);
+    rig_close(&second);
+}
+
 static void big_answers_arrive_whole_in_order(void **state) {
     (void)state;
     struct rig rig;
@@ -576,6 +630,8 @@ int main(void) {
         TEST(headers_are_counted_and_their_sum_is_limited),
         TEST(a_body_is_cut_at_the_limit_of_its_route),
         TEST(framing_without_data_is_cut_off),
+        TEST(bodies_share_a_memory_ceiling),
+        TEST(a_crowd_is_told_to_come_later),
         TEST(expect_is_answered_before_the_body),
         TEST(head_has_the_length_and_no_body),
         TEST(keep_alive_follows_version_and_wish),
