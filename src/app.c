@@ -167,6 +167,7 @@ void app_close(void) {
 void app_routes(void) {
     static const struct router_hooks hooks = {
         .identify = account_identify,
+        .knows = account_knows,
         .idempotency_begin = repeat_begin,
         .idempotency_record = repeat_record,
         .is_set_up = account_is_set_up,

@@ -133,6 +133,11 @@ static void note_key_use(int64_t api_key_id, int64_t now) {
     store_write(writer_touch, on_touched, touch);
 }
 
+/* What a stranger made up never gets into the map. */
+bool account_knows(struct str token) {
+    return token.len > 0 && token.len <= TOKEN_LIMIT_BYTES && map_find(&callers, token) != NULL;
+}
+
 enum err account_identify(struct str token, struct caller *caller) {
     if (token.len == 0 || token.len > TOKEN_LIMIT_BYTES)
         return E_DENIED;

@@ -39,6 +39,8 @@ enum role account_role(struct str word);
 bool account_is_set_up(void);
 /* For the router: who shows this bearer token (access token or API key). */
 enum err account_identify(struct str token, struct caller *caller);
+/* True when this token was somebody's lately, from memory alone. */
+bool account_knows(struct str token);
 
 /* Creates a user inside a write; the password is hashed already. E_CONFLICT when the address is
  * taken. */

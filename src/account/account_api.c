@@ -496,7 +496,7 @@ static void on_password_changed(enum err err, void *ctx) {
     log_info("account", "password was changed, other sessions were ended",
              LF_ID("user", op->change.id));
     account_changed(op->change.id);
-    channel_end_session(op->change.id, 0, 0);
+    channel_end_other_sessions(op->change.id, op->request->caller.session_id);
     reply_empty(op->request, 204);
 }
 

@@ -83,7 +83,11 @@ static void on_session_ended(enum err err, void *ctx) {
     if (err != E_OK)
         return reply_error(ending->request, err);
     account_changed(ending->request->caller.user_id);
-    channel_end_session(ending->id == 0 ? ending->request->caller.user_id : 0, ending->id, 0);
+    const struct caller *caller = &ending->request->caller;
+    if (ending->id == 0)
+        channel_end_other_sessions(caller->user_id, caller->session_id);
+    else
+        channel_end_session(0, ending->id, 0);
     reply_empty(ending->request, 204);
 }
 

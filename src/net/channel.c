@@ -214,6 +214,18 @@ void channel_end_session(int64_t user_id, int64_t session_id, int64_t api_key_id
     }
 }
 
+void channel_end_other_sessions(int64_t user_id, int64_t session_id) {
+    if (channels.count == 0)
+        return;
+    LIST_EACH(&channels.all, node) {
+        struct channel *channel = CONTAINER_OF(node, struct channel, all);
+        const struct caller *caller = &channel->caller;
+        if (matches(caller->user_id, user_id) && caller->session_id != 0 &&
+            caller->session_id != session_id)
+            channel_close(channel, WS_CODE_SIGN_IN, "the session has ended");
+    }
+}
+
 void channel_drain(void) {
     if (channels.count == 0)
         return;

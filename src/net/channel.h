@@ -68,6 +68,8 @@ void channel_serve_websockets(const struct channel_owner *owner);
 /* Closes every channel of a session, API key or user that has ended, with 4401 (0 matches nothing).
  */
 void channel_end_session(int64_t user_id, int64_t session_id, int64_t api_key_id);
+/* Closes the channels of a person's other sessions; those of API keys stay. */
+void channel_end_other_sessions(int64_t user_id, int64_t session_id);
 /* Closes all with 1001, for a stop. */
 void channel_drain(void);
 int64_t channel_count(void);

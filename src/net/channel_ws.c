@@ -119,15 +119,15 @@ static void welcome(struct socket *socket, const struct caller *caller, struct a
 
 /* Wrong tokens count against the address, in the same bucket as those of requests (gate.c). */
 static bool identify(struct socket *socket, struct str token, struct caller *caller) {
-    char text[64];
     struct str address = conn_address(socket->ws.conn);
-    int len = snprintf(text, sizeof(text), "token:" STR_FMT, STR_ARG(address));
-    struct str subject = str_of(text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
-    if (token.len == 0 || router_hooks_now.identify == NULL || limit_is_spent(subject))
+    if (token.len == 0 || router_hooks_now.identify == NULL)
+        return false;
+    if (limit_bad_tokens_wait_s(address) > 0 &&
+        !(router_hooks_now.knows != NULL && router_hooks_now.knows(token)))
         return false;
     if (router_hooks_now.identify(token, caller) == E_OK && caller->user_id != 0)
         return true;
-    limit_take(subject, false);
+    limit_bad_token(address);
     return false;
 }
 

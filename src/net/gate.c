@@ -334,21 +334,23 @@ static struct str subject_of(char *text, size_t size, const char *kind, struct s
     return str_of(text, (size_t)len < size ? (size_t)len : size - 1);
 }
 
-/* A wrong token costs a signature check, so wrong ones have a bucket of their own. */
+/*
+ * A wrong token costs a signature check of a millisecond, so an address that showed many is not
+ * listened to for a while. Who is known already is never kept out by that: strangers behind the
+ * same address cannot end somebody's visit.
+ */
 static bool identify(struct exchange *exchange) {
     struct request *request = &exchange->request;
     struct str token = bearer_token(exchange);
     if (token.at == NULL || router_hooks_now.identify == NULL)
         return true;
-    char text[64];
-    struct str subject = subject_of(text, sizeof(text), "token", request->address);
-    if (limit_is_spent(subject))
-        return too_many(exchange, 60);
+    int64_t wait_s = limit_bad_tokens_wait_s(request->address);
+    if (wait_s > 0 && !(router_hooks_now.knows != NULL && router_hooks_now.knows(token)))
+        return too_many(exchange, wait_s);
     if (router_hooks_now.identify(token, &request->caller) == E_OK)
         return true;
     request->caller = (struct caller){0};
-    if (!limit_take(subject, false).is_allowed)
-        return too_many(exchange, 60);
+    limit_bad_token(request->address);
     const struct route *route = request->route;
     bool is_public = route->who == WHO_ANYONE && route->scope == 0;
     return is_public || unauthorized(exchange, true);

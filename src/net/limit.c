@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/metric.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/banned.h"
@@ -45,6 +46,15 @@ const struct setting limit_settings[] = {
      .min = 0,
      .max = 1000000,
      .help = "Sign-ins, registrations and imports a minute for each address; 0 for no limit."},
+    {.section = "limits",
+     .key = "bad_tokens_per_minute",
+     .type = SETTING_INT,
+     .at = &limits.bad_tokens_per_minute,
+     .fallback = "60",
+     .min = 0,
+     .max = 1000000,
+     .help =
+         "Tokens and keys that are not valid, a minute for each address; then unknown ones are answered 429 without being looked at. 0 for no limit."},
     {.section = "limits",
      .key = "connections_per_address",
      .type = SETTING_INT,
@@ -149,8 +159,7 @@ static int64_t seconds_up(int64_t us) {
     return (us + 999999) / 1000000;
 }
 
-struct limit_answer limit_take(struct str subject, bool is_costly) {
-    int64_t limit = is_costly ? limits.costly_per_minute : limits.requests_per_minute;
+static struct limit_answer take(struct str subject, int64_t limit) {
     if (limit <= 0)
         return (struct limit_answer){.is_allowed = true};
     make_ready();
@@ -170,14 +179,31 @@ struct limit_answer limit_take(struct str subject, bool is_costly) {
     return answer;
 }
 
-bool limit_is_spent(struct str subject) {
-    if (limits.requests_per_minute <= 0 || !buckets.is_ready)
-        return false;
-    struct bucket *bucket = map_find(&buckets.map, str_slice(subject, 0, SUBJECT_BYTES));
+struct limit_answer limit_take(struct str subject, bool is_costly) {
+    return take(subject, is_costly ? limits.costly_per_minute : limits.requests_per_minute);
+}
+
+/* An address has at most 45 letters, so it is never cut. */
+static struct str token_subject(char text[SUBJECT_BYTES], struct str address) {
+    int len = snprintf(text, SUBJECT_BYTES, "token:" STR_FMT, STR_ARG(address));
+    return str_of(text, len < SUBJECT_BYTES ? (size_t)len : SUBJECT_BYTES - 1);
+}
+
+int64_t limit_bad_tokens_wait_s(struct str address) {
+    char text[SUBJECT_BYTES];
+    if (limits.bad_tokens_per_minute <= 0 || !buckets.is_ready)
+        return 0;
+    struct bucket *bucket = map_find(&buckets.map, token_subject(text, address));
     if (bucket == NULL)
-        return false;
+        return 0;
     bucket_fill(bucket, clock_mono_us());
-    return bucket->room_us < MINUTE_US / limits.requests_per_minute;
+    int64_t price_us = MINUTE_US / limits.bad_tokens_per_minute;
+    return bucket->room_us >= price_us ? 0 : seconds_up(price_us - bucket->room_us);
+}
+
+void limit_bad_token(struct str address) {
+    char text[SUBJECT_BYTES];
+    (void)take(token_subject(text, address), limits.bad_tokens_per_minute);
 }
 
 void limit_release(void) {

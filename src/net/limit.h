@@ -9,6 +9,7 @@
 struct limits {
     int64_t requests_per_minute;     /* by user, or by address without one; 0: none */
     int64_t costly_per_minute;       /* sign-in, register, import: by address */
+    int64_t bad_tokens_per_minute;   /* tokens and keys that are nobody's: by address; 0: none */
     int64_t connections_per_address; /* 0: none */
     int64_t connections;             /* in all */
     int64_t requests;                /* handlers at work at once, of everybody; 0: none */
@@ -27,6 +28,10 @@ struct limit_answer {
 
 struct limit_answer limit_take(struct str subject,
                                bool is_costly); /* "user:..." or "address:..." */
-/* True when the next limit_take of this subject would be refused. Takes nothing. */
-bool limit_is_spent(struct str subject);
+/*
+ * Tokens and keys that turned out to be nobody's: each costs a signature check or a look-up on the
+ * loop. Seconds until another unknown token of this address is looked at; 0: now.
+ */
+int64_t limit_bad_tokens_wait_s(struct str address);
+void limit_bad_token(struct str address); /* one more */
 void limit_release(void);

@@ -57,6 +57,8 @@ struct router_hooks {
     /* Who shows this bearer token: E_OK and *caller, or E_DENIED. Synchronous: a cache in front of
      * a look-up. */
     enum err (*identify)(struct str token, struct caller *caller);
+    /* True for a token that was somebody's lately, from memory alone. NULL: none is known. */
+    bool (*knows)(struct str token);
     /* Idempotency-Key on a POST: may answer by itself. proceed(request) runs the handler; record is
      * called with the finished answer before it is sent. NULL: off */
     void (*idempotency_begin)(struct request *request, struct str key,

@@ -2,7 +2,8 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
-import { cookieOf, PASSWORD, run, serve, start } from "./harness.js";
+import WebSocket from "ws";
+import { cookieOf, PASSWORD, run, serve, start, until } from "./harness.js";
 
 let t;
 before(async () => { t = await start(); });
@@ -108,6 +109,56 @@ test("refresh rotates; a used token ends the family, save for two tabs at once",
   const fresh = await t.login(t.owner.email);
   assert.equal((await refresh(t, fresh.cookie, { origin: "https://evil.example", "sec-fetch-site": "cross-site" })).status, 403, "not from another site");
   assert.equal((await refresh(t, fresh.cookie)).status, 200, "and that cost nothing");
+});
+
+/** A signed-in socket: {closed: code of its end, or null}. */
+async function socketOf(server, token) {
+  const socket = new WebSocket(`${server.url.replace("http", "ws")}/ws`, ["troupe.v1"], { headers: { authorization: `Bearer ${token}` } });
+  const state = { socket, closed: null, heard: [] };
+  socket.on("message", (bytes) => state.heard.push(JSON.parse(bytes)));
+  socket.on("close", (code) => { state.closed = code; });
+  await until(() => state.heard.some((frame) => frame.type === "auth:ok"), "auth:ok");
+  return state;
+}
+
+test("ending all other sessions leaves the one that asks alone, with its sockets and those of keys", async () => {
+  const user = await t.newUser({ name: "Otto" });
+  const here = await t.login(user.email), there = await t.login(user.email);
+  const key = (await t.api("POST", "/auth/api-keys", { name: "bot", scopes: ["read"] }, { token: here.token })).json.key;
+  const mine = await socketOf(t, here.token), other = await socketOf(t, there.token), bot = await socketOf(t, key);
+  assert.equal((await t.api("DELETE", "/auth/sessions", undefined, { token: here.token })).status, 204);
+  await until(() => other.closed !== null, "the other session's socket ends");
+  assert.equal(other.closed, 4401);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: there.token })).status, 401);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: user.token })).status, 401);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: here.token })).status, 200);
+  for (const open of [mine, bot]) {
+    open.socket.send(JSON.stringify({ type: "ping", data: { n: 1 } }));
+    await until(() => open.heard.some((frame) => frame.type === "pong"), "it still answers");
+    assert.equal(open.closed, null);
+    open.socket.terminate();
+  }
+});
+
+test("wrong tokens make their address wait before they are looked at; who is known is let in", async () => {
+  const guarded = await start({ settings: { "limits.bad_tokens_per_minute": 10 } });
+  const other = await guarded.login(guarded.owner.email);
+  assert.equal((await guarded.api("GET", "/users/me")).status, 200);
+  const [head, payload] = guarded.owner.token.split(".");
+  const forged = `${head}.${payload}.${Buffer.alloc(64, 7).toString("base64url")}`;
+  const tries = [];
+  for (let i = 0; i < 14; i++) tries.push(await guarded.api("GET", "/users/me", undefined, { token: i % 2 ? forged : `tk_${i}` }));
+  assert.deepEqual(tries.map((answer) => answer.status), [...Array(10).fill(401), ...Array(4).fill(429)]);
+  assert.ok(Number(tries[13].headers.get("retry-after")) >= 1);
+  assert.equal((await guarded.api("GET", "/users/me")).status, 200, "known before");
+  assert.equal((await guarded.api("GET", "/users/me", undefined, { token: other.token })).status, 429, "not seen before: it waits with the others");
+  guarded.moveClock(40000); // longer than the memory of callers is fresh
+  for (let i = 0; i < 10; i++) await guarded.api("GET", "/users/me", undefined, { token: forged });
+  assert.equal((await guarded.api("GET", "/users/me", undefined, { token: forged })).status, 429);
+  assert.equal((await guarded.api("GET", "/users/me")).status, 200, "known, though it must be asked again");
+  guarded.moveClock(60000);
+  assert.equal((await guarded.api("GET", "/users/me", undefined, { token: other.token })).status, 200);
+  await guarded.stop();
 });
 
 test("tokens end in time, sessions can be listed and ended", async () => {

@@ -299,7 +299,7 @@ static void tokens_are_renewed(void **state) {
 /* Guessing costs: after some wrong tokens the address is not even asked any more. */
 static void wrong_tokens_are_counted(void **state) {
     (void)state;
-    limits.requests_per_minute = 60;
+    limits.bad_tokens_per_minute = 60;
     int asked = 0;
     for (int i = 0; i < 200; i++) {
         struct peer peer;
@@ -310,8 +310,8 @@ static void wrong_tokens_are_counted(void **state) {
             break;
         asked = identified;
     }
-    assert_in_range(asked, 1, 199);
-    limits.requests_per_minute = 0;
+    assert_in_range(asked, 60, 61);
+    limits.bad_tokens_per_minute = 0;
 }
 
 static void what_is_no_frame(void **state) {
@@ -360,6 +360,26 @@ static void sessions_end(void **state) {
         free_peer(&again);
         free_peer(&bob);
     }
+}
+
+static void the_session_that_asks_stays(void **state) {
+    (void)state;
+    struct peer ann, again, bob;
+    open_socket(&ann);
+    open_socket(&again);
+    open_socket(&bob);
+    say(&ann, HELLO_ANN);
+    say(&again, "text:{\"type\":\"auth\",\"token\":\"ann-again\"}");
+    say(&bob, "text:{\"type\":\"auth\",\"token\":\"bob\"}");
+    channel_end_other_sessions(1, 11);
+    assert_string_equal(say(&ann, ""), "");
+    assert_string_equal(say(&again, ""), "close:4401");
+    assert_string_equal(say(&bob, ""), ""); /* somebody else */
+    channel_end_other_sessions(2, 77);
+    assert_string_equal(say(&bob, ""), ""); /* a key is no session */
+    free_peer(&ann);
+    free_peer(&again);
+    free_peer(&bob);
 }
 
 static void a_stop_says_1001(void **state) {
@@ -621,6 +641,7 @@ int main(void) {
         CHANNEL_TEST(wrong_tokens_are_counted),
         CHANNEL_TEST(what_is_no_frame),
         CHANNEL_TEST(sessions_end),
+        CHANNEL_TEST(the_session_that_asks_stays),
         CHANNEL_TEST(a_stop_says_1001),
         CHANNEL_TEST(slow_readers_get_1013),
         CHANNEL_TEST(silent_peers_are_given_up),

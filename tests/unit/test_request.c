@@ -137,6 +137,10 @@ static enum err identify(struct str token, struct caller *caller) {
     return E_DENIED;
 }
 
+static bool knows(struct str token) {
+    return str_eq(token, STR("member"));
+}
+
 static bool tell_set_up(void) {
     return is_set_up;
 }
@@ -174,6 +178,7 @@ static int setup(void **state) {
     held = NULL;
     rig_start(TABLES);
     router_hooks(&(struct router_hooks){.identify = identify,
+                                        .knows = knows,
                                         .is_set_up = tell_set_up,
                                         .idempotency_begin = idempotency_begin,
                                         .idempotency_record = idempotency_record});
@@ -372,13 +377,18 @@ static void rates_are_told_and_kept(void **state) {
 /* A signature check is dear: after some wrong tokens of an address no more are looked at. */
 static void wrong_tokens_are_not_checked_without_end(void **state) {
     (void)state;
-    limits.requests_per_minute = 5;
+    limits.bad_tokens_per_minute = 5;
     for (int i = 0; i < 20; i++) {
         int status = ask("GET /api/v1/mine", AS("nonsense"), NULL);
         assert_int_equal(status, i < 5 ? 401 : 429);
     }
+    assert_true(said("Retry-After: 1"));
     assert_int_equal(identified, 5);
     assert_int_equal(handled, 0);
+    /* Who is known comes in also then, a stranger with a good token waits. */
+    assert_int_equal(ask("GET /api/v1/mine", AS("member"), NULL), 200);
+    assert_int_equal(ask("GET /api/v1/mine", AS("other"), NULL), 429);
+    limits.bad_tokens_per_minute = 0;
 }
 
 /* --- bodies ------------------------------------------------------------------------------------- */
