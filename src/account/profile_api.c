@@ -9,6 +9,7 @@
 #include "base/banned.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/image.h"
 #include "loop/pool.h"
 #include "store/blob.h"
 
@@ -88,6 +89,7 @@ struct op {
     struct persona persona;
     char blob_key[BLOB_KEY_LEN + 1];
     enum err blob_err;
+    const char *blob_problem; /* for the person, when the picture is none that we take */
 };
 
 static struct op *op_new(struct request *request) {
@@ -161,35 +163,38 @@ static void someone(struct request *request) {
 
 static struct pool_kind picture_kind = {.name = "avatar", .running_limit = 1, .queue_limit = 32};
 
-/* By content, not by name or by what the sender says (ASVS 5.2.2). */
-static bool is_picture(struct str bytes) {
-    return str_starts(bytes, STR("\x89PNG\r\n\x1a\n")) || str_starts(bytes, STR("\xff\xd8\xff")) ||
-           (str_starts(bytes, STR("RIFF")) && bytes.len > 12 &&
-            memcmp(bytes.at + 8, "WEBP", 4) == 0);
-}
-
+/* The picture without what is not picture: nobody publishes by accident where they live. */
 static void pool_store_picture(void *ctx) {
     struct op *op = ctx;
-    op->blob_err = blob_port()->pool_put(op->request->content, op->blob_key);
+    struct image image;
+    op->blob_err =
+        pool_image_check(op->request->arena, op->request->content, &image, &op->blob_problem);
+    if (op->blob_err == E_OK)
+        op->blob_err = blob_port()->pool_put(image.bytes, op->blob_key);
 }
 
-static bool take_picture(struct request *request, struct op *op, pool_done_fn done) {
-    if (!is_picture(request->content)) {
+/* By content, not by name or by what the sender says (ASVS 5.2.2). */
+static void take_picture(struct request *request, struct op *op, pool_done_fn done) {
+    if (image_sniff(request->content) == IMAGE_NONE)
         reply_problem(request, 415, "A picture is a PNG, JPEG or WebP file.");
-        return false;
-    }
-    if (pool_run(&picture_kind, pool_store_picture, done, op, NULL) != E_OK) {
+    else if (pool_run(&picture_kind, pool_store_picture, done, op, NULL) != E_OK)
         reply_retry_later(request, 503, 2,
                           "Too many pictures are being stored at once. Try again in a moment.");
-        return false;
-    }
-    return true;
+}
+
+/* True when it was answered: the picture could not be taken. */
+static bool was_refused(struct op *op, enum err err) {
+    if (err != E_OK || op->blob_err == E_STORAGE)
+        reply_error(op->request, err != E_OK ? err : op->blob_err);
+    else if (op->blob_err != E_OK)
+        reply_problem(op->request, op->blob_err == E_LIMIT ? 413 : 422, "%s", op->blob_problem);
+    return err != E_OK || op->blob_err != E_OK;
 }
 
 static void on_my_picture(enum err err, void *ctx) {
     struct op *op = ctx;
-    if (err != E_OK || op->blob_err != E_OK)
-        return reply_error(op->request, err != E_OK ? err : op->blob_err);
+    if (was_refused(op, err))
+        return;
     op->change.avatar_blob = str_from(op->blob_key);
     store_write(writer_change, on_me_changed, op);
 }
@@ -385,8 +390,8 @@ static void patch_persona(struct request *request) {
 
 static void on_persona_picture(enum err err, void *ctx) {
     struct op *op = ctx;
-    if (err != E_OK || op->blob_err != E_OK)
-        return reply_error(op->request, err != E_OK ? err : op->blob_err);
+    if (was_refused(op, err))
+        return;
     op->persona.avatar_blob = str_from(op->blob_key);
     store_write(writer_change_persona, on_persona_changed, op);
 }

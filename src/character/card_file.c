@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "character/placard.h"
-#include "character/png.h"
+#include "base/png.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "character/card.h"
-#include "character/image.h"
+#include "base/image.h"
 
 #define CARD_FILE_LIMIT_BYTES (64 << 20)
 

@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "character/png.h"
+#include "base/png.h"
 
 #include <string.h>
 #include <zlib.h>

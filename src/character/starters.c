@@ -3,7 +3,7 @@
 #include "base/embedded.h"
 #include "base/log.h"
 #include "character/card.h"
-#include "character/image.h"
+#include "base/image.h"
 #include "store/blob.h"
 
 #include "base/banned.h"

@@ -250,6 +250,42 @@ test("profile, preferences, personas, picture", async () => {
   assert.deepEqual(Object.keys((await t.api("GET", `/users/${user.user.id}`)).json).sort(), ["avatar_url", "display_name", "id"]);
 });
 
+/** A JPEG whose EXIF says where and with what it was taken, and how it is to be turned. */
+function jpegWithPlace(width = 1) {
+  const exif = Buffer.concat([
+    Buffer.from("Exif\0\0MM\0*\0\0\0\x08", "latin1"),
+    Buffer.from([0, 3, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, // Orientation 6
+      0x88, 0x25, 0, 4, 0, 0, 0, 1, 0, 0, 0, 50, // the GPS directory
+      0x01, 0x0f, 0, 2, 0, 0, 0, 4, 65, 67, 77, 0, 0, 0, 0, 0]), // Make
+    Buffer.from([0, 1, 0, 1, 0, 2, 0, 0, 0, 2, 78, 0, 0, 0, 0, 0, 0, 0]), Buffer.from("GPS 52.5163 N 13.3777 E"),
+  ]);
+  const segment = (marker, data) => Buffer.concat([Buffer.from([0xff, marker, (data.length + 2) >> 8, (data.length + 2) & 255]), data]);
+  return Buffer.concat([
+    Buffer.from([0xff, 0xd8]), segment(0xe1, exif), segment(0xfe, Buffer.from("taken at home")),
+    segment(0xc0, Buffer.from([8, 0, 1, width >> 8, width & 255, 1, 1, 0x11, 0])), segment(0xda, Buffer.from([1, 1, 0, 0, 63, 0])),
+    Buffer.from([0x12, 0x34, 0xff, 0xd9]), Buffer.from("bytes behind the end"),
+  ]);
+}
+
+test("pictures of people and personas lose where they were taken, and are checked like portraits", async () => {
+  const user = await t.newUser({ name: "Petra" });
+  const as = (method, path, body, more = {}) => t.api(method, path, body, { token: user.token, ...more });
+  const persona = (await as("POST", "/users/me/personas", { name: "One" })).json;
+  const jpeg = jpegWithPlace(), png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+  for (const path of ["/users/me/avatar", `/users/me/personas/${persona.id}/avatar`]) {
+    const put = await as("PUT", path, jpeg, { headers: { "content-type": "image/jpeg" } });
+    assert.equal(put.status, 200, put.text);
+    const kept = (await as("GET", put.json.avatar_url)).bytes;
+    for (const gone of ["GPS", "52.5163", "ACM", "taken at home", "behind the end", "\x88\x25"]) assert.ok(!kept.includes(Buffer.from(gone, "latin1")), gone);
+    assert.ok(kept.includes(Buffer.from([0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6])), "how to turn it stays");
+    assert.ok(kept.includes(Buffer.from([0x12, 0x34, 0xff, 0xd9])), "and the picture");
+    assert.equal((await as("PUT", path, jpeg.subarray(0, 70))).status, 422, "cut off");
+    assert.equal((await as("PUT", path, png.subarray(0, 40))).status, 422, "no picture behind the head");
+    assert.equal((await as("PUT", path, jpegWithPlace(20000))).status, 413, "20,000 pixels wide");
+    assert.equal((await as("GET", path.replace("/avatar", ""))).json.avatar_url, put.json.avatar_url, "what was refused changed nothing");
+  }
+});
+
 test("the age gate stores only the result", async () => {
   const user = await t.newUser({ name: "Yael" });
   const declare = (body) => t.api("POST", "/auth/verify-age", body, { token: user.token });

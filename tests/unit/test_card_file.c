@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "base/deflate.h"
 #include "character/placard.h"
-#include "character/png.h"
+#include "base/png.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

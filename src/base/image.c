@@ -5,11 +5,11 @@
  * Sources: PNG third edition section 5.6; ITU-T T.81 annex B (JPEG), EXIF 2.3 section 4.6.2; RFC
  * 9649 (WebP container).
  */
-#include "character/image.h"
+#include "base/image.h"
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "character/png.h"
+#include "base/png.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* PNG, third edition (W3C 2025), sections 5 (chunks), 7.2 and 8 (rows, passes), 11.3.3 (text). */
-#include "character/png.h"
+#include "base/png.h"
 
 #include "base/buf.h"
 #include "base/check.h"
