@@ -42,7 +42,8 @@ enum json_type {
 struct json_error {
     size_t offset_bytes;
     const char *reason; /* static text for a person */
-    bool is_duplicate;  /* the text is JSON, but an object has two members of one name */
+    bool is_duplicate;  /* the text is JSON, but an object has two members of one name ... */
+    struct str name;    /* ... which is this; of json_parse's arena, STR_NONE after json_scan */
 };
 
 /*

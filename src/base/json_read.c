@@ -65,6 +65,8 @@ struct reader {
     struct name_slot *names; /* malloc'ed; open addressing, at most half full */
     size_t names_count, names_room;
     struct json_error error;
+    struct json_error
+        twice; /* the first name that an object has twice: told when all else is JSON */
     enum err err;
 };
 
@@ -385,12 +387,11 @@ static bool read_name(struct reader *reader, const struct json_value *object, ui
         return fail(reader, "expected a member name in quotes");
     if (!read_string(reader, &member->name))
         return false;
-    if (!is_new_name(reader, object, serial, member)) {
-        reader->at = start;
-        fail(reader, "two members of one name");
-        reader->error.is_duplicate = true;
-        return false;
-    }
+    if (!is_new_name(reader, object, serial, member) && !reader->twice.is_duplicate)
+        reader->twice = (struct json_error){.offset_bytes = (size_t)(start - reader->text),
+                                            .reason = "two members of one name",
+                                            .is_duplicate = true,
+                                            .name = member->name};
     skip_blanks(reader);
     if (*reader->at != ':')
         return fail(reader, "expected :");
@@ -484,13 +485,13 @@ enum err json_parse(struct arena *arena, struct str text, const struct json_valu
     struct json_value *root = NULL;
     bool is_good = read_text(&reader, text, &root);
     free(reader.names);
-    if (!is_good) {
-        if (error)
-            *error = reader.error;
-        return reader.err;
+    if (is_good && !reader.twice.is_duplicate) {
+        *value = root;
+        return E_OK;
     }
-    *value = root;
-    return E_OK;
+    if (error)
+        *error = is_good ? reader.twice : reader.error;
+    return is_good ? E_INPUT : reader.err;
 }
 
 enum err json_scan(struct str text, struct json_error *error) {
@@ -500,6 +501,8 @@ enum err json_scan(struct str text, struct json_error *error) {
     arena_init_with(&arena, scratch, sizeof(scratch));
     enum err err = json_parse(&arena, text, &value, error);
     arena_release(&arena);
+    if (err != E_OK && error)
+        error->name = STR_NONE;
     return err;
 }
 

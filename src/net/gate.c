@@ -28,9 +28,10 @@
 #include "base/log.h"
 #include "base/banned.h"
 
-#define BODY_LIMIT_BYTES    (1 << 20)  /* JSON, when the row says nothing */
-#define IGNORED_BODY_BYTES  (64 << 10) /* a body where none belongs */
-#define IDEMPOTENCY_KEY_MAX 255
+#define BODY_LIMIT_BYTES     (1 << 20)  /* JSON, when the row says nothing */
+#define IGNORED_BODY_BYTES   (64 << 10) /* a body where none belongs */
+#define IDEMPOTENCY_KEY_MAX  255
+#define DUPLICATE_NAME_BYTES 80 /* of a member's name in an answer; no field has a longer one */
 
 /* --- framing ---------------------------------------------------------------------------------- */
 
@@ -547,6 +548,14 @@ static bool read_query(struct exchange *exchange) {
 }
 
 static bool not_json(struct exchange *exchange, const struct json_error *error) {
+    struct field_problems problems = {.count = 1};
+    if (error->is_duplicate) { /* JSON it is, but nobody can say what is meant */
+        struct str name = str_slice(error->name, 0, DUPLICATE_NAME_BYTES);
+        problems.items[0] =
+            (struct field_problem){str_dup_z(&exchange->arena, name), "is there twice"};
+        answer_problems(&exchange->request, &problems);
+        return false;
+    }
     reply_problem(&exchange->request, 400, "The body is not JSON: %s at byte %zu.", error->reason,
                   error->offset_bytes);
     return false;

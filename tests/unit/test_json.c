@@ -339,7 +339,26 @@ static void two_members_of_one_name_are_refused_and_marked(void **state) {
         enum err err = json_scan(str_from(MEMBERS[i].text), &error);
         assert_int_equal(err, MEMBERS[i].is_duplicate ? E_INPUT : E_OK);
         assert_int_equal(error.is_duplicate, MEMBERS[i].is_duplicate);
+        assert_null(error.name.at); /* its text went with the scan's arena */
     }
+}
+
+/* What is no JSON at all is told first; among names that are there twice, the first pair. */
+static void the_name_that_is_there_twice_is_told(void **state) {
+    (void)state;
+    const struct json_value *value = NULL;
+    struct json_error error = {0};
+    struct str text =
+        STR("{\"a\":[{\"gr\\u00fc\\u00dfe\":1,\"grüße\":2}],\"b\":1,\"b\":2,\"a\":3}");
+    assert_int_equal(json_parse(&arena, text, &value, &error), E_INPUT);
+    assert_true(error.is_duplicate);
+    assert_true(str_eq(error.name, STR("grüße")));
+    assert_int_equal(error.offset_bytes, str_find(text, STR("\"grüße"), 0));
+    text = str_slice(text, 0, text.len - 1);
+    assert_int_equal(json_parse(&arena, text, &value, &error), E_INPUT);
+    assert_false(error.is_duplicate);
+    assert_int_equal(error.offset_bytes, text.len);
+    assert_null(value);
 }
 
 /* Objects of every size around the change of method, the second of a pair at every place, and
@@ -624,6 +643,7 @@ int main(void) {
         cmocka_unit_test(getters_give_the_fallback_for_absent_and_other_types),
         cmocka_unit_test(nesting_is_allowed_to_the_limit),
         cmocka_unit_test(two_members_of_one_name_are_refused_and_marked),
+        cmocka_unit_test(the_name_that_is_there_twice_is_told),
         cmocka_unit_test(duplicates_are_found_in_objects_of_every_size),
         cmocka_unit_test(a_hostile_object_of_many_members_is_read_in_time),
         cmocka_unit_test(too_many_values_are_a_limit_not_a_crash),
