@@ -43,6 +43,7 @@ CREATE TABLE job (
 CREATE INDEX job_due ON job (kind, state, run_at);  -- each kind has its own limit, so each asks for its own next
 CREATE INDEX job_leased ON job (lease_until) WHERE state = 'running';
 CREATE INDEX job_over ON job (updated_at) WHERE state IN ('done', 'cancelled');  -- kept for a day
+CREATE INDEX job_dead ON job (updated_at) WHERE state = 'dead';  -- kept for 30 days: somebody may look at them and try again
 
 -- First answers to Idempotency-Key, kept for 24 hours: store/idempotency.h.
 CREATE TABLE idempotency (
@@ -80,6 +81,7 @@ CREATE TABLE user (
     updated_at        INTEGER NOT NULL,
     deleted_at        INTEGER
 ) STRICT;
+CREATE INDEX user_picture ON user (avatar_blob) WHERE avatar_blob IS NOT NULL;  -- is a blob still referred to?
 CREATE UNIQUE INDEX user_owner ON user (role) WHERE role = 'owner' AND deleted_at IS NULL;  -- one owner
 
 -- "Who I am" cards. One is the default; a conversation may choose another.
@@ -95,6 +97,7 @@ CREATE TABLE persona (
     updated_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX persona_of_user ON persona (user_id, id);
+CREATE INDEX persona_picture ON persona (avatar_blob) WHERE avatar_blob IS NOT NULL;
 CREATE UNIQUE INDEX persona_default ON persona (user_id) WHERE is_default = 1;
 
 -- One sign-in on one device: the family of its refresh tokens (RFC 9700 section 4.14).
@@ -204,6 +207,7 @@ CREATE INDEX character_public ON character (id, owner_id, name, nickname, taglin
     revision, created_at, updated_at) WHERE visibility = 'public' AND deleted_at IS NULL;
 CREATE INDEX character_hidden ON character (owner_id, id, name, nickname, tagline, tags, creator, visibility, content_tier, avatar_blob, talkativeness,
     revision, created_at, updated_at) WHERE visibility <> 'public' AND deleted_at IS NULL;
+CREATE INDEX character_picture ON character (avatar_blob) WHERE avatar_blob IS NOT NULL;
 CREATE INDEX character_trash ON character (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- Every save, whole: what can be compared and brought back. The newest row equals the character.
@@ -211,10 +215,12 @@ CREATE TABLE character_revision (
     character_id INTEGER NOT NULL REFERENCES character (id) ON DELETE CASCADE,
     revision     INTEGER NOT NULL,
     card         TEXT    NOT NULL,                -- JSON: the API's character object without what follows from the reader
+    avatar_blob  TEXT,                            -- the card's, where an index can see it
     saved_by     INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     PRIMARY KEY (character_id, revision)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX character_revision_picture ON character_revision (avatar_blob) WHERE avatar_blob IS NOT NULL;
 
 CREATE TABLE character_tag (
     tag          TEXT    NOT NULL,                -- folded

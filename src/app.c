@@ -46,6 +46,7 @@
 #include "store/blob.h"
 #include "store/job.h"
 #include "store/store.h"
+#include "store/sweep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -84,7 +85,10 @@ static const struct route *const route_tables[] = {
 };
 
 static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
-                                                    NULL};
+                                                    blob_jobs, NULL};
+
+/* Which features refer to blobs. */
+static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blob, NULL};
 
 /* --- settings
  * -------------------------------------------------------------------------------------------------------
@@ -187,6 +191,7 @@ static enum err start_features(void) {
     lore_on_change(character_book_changed);
     app_routes();
     channel_serve_websockets(&live_owner);
+    blob_sweep_ask(blob_askers);
     job_start(job_tables, 0);
     return E_OK;
 }

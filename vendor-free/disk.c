@@ -8,12 +8,17 @@
  * was given out survives the power. The name is the content: two puts of the same bytes meet in one
  * file, whoever is last changes nothing.
  *
+ * A file's time of change is the moment of its last put, so that the sweep of what nobody refers to
+ * (store/sweep.c) can leave alone what somebody is just about to refer to. One lock stands between
+ * a put that finds its file there and a remove of that file.
+ *
  * Keys come from rows that came from requests, so a key that is not 64 hex digits finds nothing,
  * and no path is built from it.
  */
 #include "store/blob.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -22,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,6 +39,7 @@
 #define PATH_ROOM        (PATH_MAX + 128)
 
 static char root[PATH_MAX]; /* DIR/blobs */
+static pthread_mutex_t removing = PTHREAD_MUTEX_INITIALIZER;
 
 static enum err failed(const char *doing, const char *path) {
     log_error("disk", "blob store failed", LF_Z("doing", doing), LF_Z("path", path),
@@ -125,7 +132,17 @@ static enum err write_bytes(int fd, struct str bytes, const char *path) {
             return failed("writing", path);
         bytes = str_slice(bytes, (size_t)len, bytes.len);
     }
-    return fsync(fd) == 0 ? E_OK : failed("syncing", path);
+    return E_OK;
+}
+
+static struct timespec now_on_our_clock(void) {
+    int64_t now_ms = clock_now_ms();
+    return (struct timespec){.tv_sec = now_ms / 1000, .tv_nsec = now_ms % 1000 * 1000000};
+}
+
+static enum err stamp(int fd, const char *path) {
+    struct timespec now = now_on_our_clock(), times[2] = {now, now};
+    return futimens(fd, times) == 0 ? E_OK : failed("stamping", path);
 }
 
 static enum err write_new(struct str bytes, const char *path) {
@@ -133,6 +150,10 @@ static enum err write_new(struct str bytes, const char *path) {
     if (fd < 0)
         return failed("opening", path);
     enum err err = write_bytes(fd, bytes, path);
+    if (err == E_OK)
+        err = stamp(fd, path);
+    if (err == E_OK && fsync(fd) != 0)
+        err = failed("syncing", path);
     if (close(fd) != 0 && err == E_OK)
         err = failed("closing", path);
     return err;
@@ -143,13 +164,22 @@ static bool is_whole(const char *path, size_t len) {
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) && (size_t)info.st_size == len;
 }
 
+/* True when the bytes are there already, and then counts as a put of now. */
+static bool put_again(const char *path, size_t len) {
+    struct timespec now = now_on_our_clock(), times[2] = {now, now};
+    pthread_mutex_lock(&removing);
+    bool is_there = is_whole(path, len) && utimensat(AT_FDCWD, path, times, 0) == 0;
+    pthread_mutex_unlock(&removing);
+    return is_there;
+}
+
 static enum err disk_put(struct str bytes, char key[BLOB_KEY_LEN + 1]) {
     char folder[PATH_ROOM], path[PATH_ROOM], fresh[PATH_ROOM];
     make_key(bytes, key);
     struct str key_text = {key, BLOB_KEY_LEN};
     name_folder(key_text, folder);
     name_file(key_text, path);
-    if (is_whole(path, bytes.len))
+    if (put_again(path, bytes.len))
         return sync_folder(
             folder); /* another put may have renamed it a moment ago and not synced yet */
     snprintf(fresh, sizeof(fresh), "%s/new/%s", root, id_text(id_new()).at);
@@ -203,14 +233,56 @@ static enum err disk_load(struct arena *arena, struct str key, struct str *bytes
     return err;
 }
 
-static enum err disk_remove(struct str key) {
+static int64_t put_at_ms(const struct stat *info) {
+    return (int64_t)info->st_mtim.tv_sec * 1000 + info->st_mtim.tv_nsec / 1000000;
+}
+
+static enum err remove_locked(const char *path, int64_t before_ms) {
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return errno == ENOENT ? E_ABSENT : failed("looking at", path);
+    if (put_at_ms(&info) >= before_ms)
+        return E_CONFLICT;
+    return unlink(path) == 0 ? E_OK : failed("removing", path);
+}
+
+static enum err disk_remove(struct str key, int64_t before_ms) {
     char path[PATH_ROOM];
     if (!is_key(key))
         return E_ABSENT;
     name_file(key, path);
-    if (unlink(path) == 0)
-        return E_OK;
-    return errno == ENOENT ? E_ABSENT : failed("removing", path);
+    pthread_mutex_lock(&removing);
+    enum err err = remove_locked(path, before_ms);
+    pthread_mutex_unlock(&removing);
+    return err;
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+static void tell(int folder, const char *shelf, const char *name, blob_each_fn each, void *ctx) {
+    char key[2 + NAME_MAX + 1];
+    struct stat file;
+    int len = snprintf(key, sizeof(key), "%s%s", shelf, name);
+    struct blob_info info = {.key = str_of(key, (size_t)len)};
+    if (!is_key(info.key) || fstatat(folder, name, &file, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISREG(file.st_mode))
+        return;
+    info.bytes = file.st_size;
+    info.put_at_ms = put_at_ms(&file);
+    each(&info, ctx);
+}
+
+static enum err disk_each(int shelf, blob_each_fn each, void *ctx) {
+    char name[3], path[PATH_ROOM];
+    snprintf(name, sizeof(name), "%02x", (unsigned)shelf & 255);
+    snprintf(path, sizeof(path), "%s/%s", root, name);
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return errno == ENOENT ? E_OK : failed("opening the folder", path);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        tell(dirfd(folder), name, entry->d_name, each, ctx);
+    closedir(folder);
+    return E_OK;
 }
 
 const struct blob_port blob_disk = {
@@ -218,5 +290,6 @@ const struct blob_port blob_disk = {
     .pool_put = disk_put,
     .load = disk_load,
     .pool_remove = disk_remove,
+    .pool_each = disk_each,
     .use_directory = blob_disk_directory,
 };

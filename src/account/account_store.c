@@ -604,6 +604,13 @@ enum err failure_clear(struct tx *tx, struct str subject) {
     return stmt_run(s);
 }
 
+bool account_uses_blob(struct db *db, struct str key) {
+    struct stmt *s = DB_SQL(db, "SELECT EXISTS (SELECT 1 FROM user WHERE avatar_blob = :key) "
+                                "OR EXISTS (SELECT 1 FROM persona WHERE avatar_blob = :key)");
+    bind_str(s, ":key", key);
+    return stmt_int(s, 1) != 0;
+}
+
 enum err account_sweep(struct tx *tx, int64_t now) {
     struct stmt *s = DB_SQL(
         tx_db(tx),

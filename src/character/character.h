@@ -76,3 +76,5 @@ MUST_USE enum err character_restore(struct tx *tx, int64_t id, int64_t user_id);
 MUST_USE enum err character_bring_back(struct tx *tx, int64_t id, int64_t user_id, int64_t n);
 /* Copies what user_id may see; private, and theirs. *copy_id is filled in. */
 MUST_USE enum err character_duplicate(struct tx *tx, int64_t id, int64_t user_id, int64_t *copy_id);
+/* True when a card, or a revision of one, has this portrait: a blob_used_fn. */
+bool character_uses_blob(struct db *db, struct str key);

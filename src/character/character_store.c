@@ -405,12 +405,14 @@ enum err character_store_revision(struct db *db, struct arena *arena, int64_t id
 
 enum err character_store_add_revision(struct tx *tx, const struct character *character,
                                       int64_t saved_by, struct str card, int64_t keep) {
-    struct stmt *s = DB_SQL(tx_db(tx), "INSERT INTO character_revision "
-                                       "(character_id, revision, card, saved_by, created_at) "
-                                       "VALUES (:id, :revision, :card, :by, :now)");
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "INSERT INTO character_revision "
+                          "(character_id, revision, card, avatar_blob, saved_by, created_at) "
+                          "VALUES (:id, :revision, :card, :avatar, :by, :now)");
     bind_id(s, ":id", character->id);
     bind_int(s, ":revision", character->revision);
     bind_str(s, ":card", card);
+    bind_str(s, ":avatar", character->avatar_blob.len > 0 ? character->avatar_blob : STR_NONE);
     bind_id(s, ":by", saved_by);
     bind_time(s, ":now", character->updated_at);
     enum err err = stmt_run(s);
@@ -593,6 +595,15 @@ enum err character_store_sweep(struct tx *tx, int64_t before_ms, int64_t limit, 
     *has_more = count == limit;
     arena_release(&arena);
     return err;
+}
+
+/* In the trash or not, and of revisions too, which can be brought back. */
+bool character_uses_blob(struct db *db, struct str key) {
+    struct stmt *s = DB_SQL(db, "SELECT EXISTS (SELECT 1 FROM character WHERE avatar_blob = :key) "
+                                "OR EXISTS (SELECT 1 FROM character_revision "
+                                "WHERE avatar_blob = :key)");
+    bind_str(s, ":key", key);
+    return stmt_int(s, 1) != 0;
 }
 
 /* --- favourites ----------------------------------------------------------------------------- */

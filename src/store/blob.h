@@ -12,6 +12,14 @@
 #include "base/str.h"
 
 #define BLOB_KEY_LEN 64 /* hex of SHA-256 */
+#define BLOB_SHELVES 256
+
+struct blob_info {
+    struct str key; /* borrowed */
+    int64_t bytes;
+    int64_t put_at_ms; /* last, also when it was there already */
+};
+typedef void (*blob_each_fn)(const struct blob_info *info, void *ctx);
 
 struct blob_port {
     const char *name;
@@ -20,7 +28,10 @@ struct blob_port {
     enum err (*pool_put)(struct str bytes, char key[BLOB_KEY_LEN + 1]);
     /* Any thread; E_ABSENT when there is none. The bytes are the arena's. */
     enum err (*load)(struct arena *arena, struct str key, struct str *bytes);
-    enum err (*pool_remove)(struct str key);
+    /* Unless it was put since `before_ms`: E_CONFLICT. E_ABSENT when there is none. */
+    enum err (*pool_remove)(struct str key, int64_t before_ms);
+    /* Every blob of one shelf, 0 to BLOB_SHELVES - 1; they hold about equally many. */
+    enum err (*pool_each)(int shelf, blob_each_fn each, void *ctx);
     /* The data folder, once, before the first use; NULL for a port that keeps nothing there. */
     void (*use_directory)(const char *directory);
 };

@@ -49,6 +49,7 @@
 #define LOOK_FAILED_MS    10000   /* the disk is full: try again */
 #define PROGRESS_EVERY_MS 250     /* more often no eye can follow */
 #define OVER_KEPT_MS      (24 * 3600 * 1000LL)
+#define DEAD_KEPT_MS      (30 * OVER_KEPT_MS) /* as long as trash: time to look and try again */
 #define RUN_MAGIC         0x52554e21u
 
 METRIC_COUNTER(jobs_done, "troupe_jobs_done_total", "Durable jobs that ended well.");
@@ -541,6 +542,12 @@ static enum err sweep_over(struct tx *tx) {
         "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state IN ('done', 'cancelled') "
         "AND updated_at < :before ORDER BY updated_at LIMIT 4)");
     bind_time(s, ":before", clock_now_ms() - OVER_KEPT_MS);
+    enum err err = stmt_run(s);
+    if (err != E_OK)
+        return err;
+    s = DB_SQL(tx_db(tx), "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state = 'dead' "
+                          "AND updated_at < :before ORDER BY updated_at LIMIT 4)");
+    bind_time(s, ":before", clock_now_ms() - DEAD_KEPT_MS);
     return stmt_run(s);
 }
 

@@ -2,9 +2,11 @@
 #include "store/blob.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "scratch.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -102,7 +104,7 @@ static void keys_that_are_none_find_nothing(void **state) {
     assert_int_equal(blob_port()->pool_put(STR("abc"), key), E_OK);
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         assert_int_equal(blob_port()->load(&arena, str_from(keys[i]), &bytes), E_ABSENT);
-        assert_int_equal(blob_port()->pool_remove(str_from(keys[i])), E_ABSENT);
+        assert_int_equal(blob_port()->pool_remove(str_from(keys[i]), INT64_MAX), E_ABSENT);
     }
     assert_int_equal(blob_port()->load(&arena, STR_NONE, &bytes), E_ABSENT);
 }
@@ -112,10 +114,42 @@ static void what_is_removed_is_gone(void **state) {
     char key[BLOB_KEY_LEN + 1];
     struct str bytes;
     assert_int_equal(blob_port()->pool_put(STR("abc"), key), E_OK);
-    assert_int_equal(blob_port()->pool_remove(str_from(key)), E_OK);
+    assert_int_equal(blob_port()->pool_remove(str_from(key), INT64_MAX), E_OK);
     assert_int_equal(blob_port()->load(&arena, str_from(key), &bytes), E_ABSENT);
-    assert_int_equal(blob_port()->pool_remove(str_from(key)), E_ABSENT);
+    assert_int_equal(blob_port()->pool_remove(str_from(key), INT64_MAX), E_ABSENT);
     assert_int_equal(blob_port()->pool_put(STR("abc"), key), E_OK);
+    assert_int_equal(blob_port()->load(&arena, str_from(key), &bytes), E_OK);
+}
+
+static void count_blob(const struct blob_info *info, void *ctx) {
+    struct blob_info *last = ctx;
+    assert_string_equal(str_dup_z(&arena, info->key), ABC_KEY);
+    last->bytes += info->bytes;
+    last->put_at_ms = info->put_at_ms;
+}
+
+static void what_was_put_lately_stays(void **state) {
+    (void)state;
+    char key[BLOB_KEY_LEN + 1];
+    struct str bytes;
+    struct blob_info last = {0};
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(blob_port()->pool_put(STR("abc"), key), E_OK);
+    assert_int_equal(blob_port()->pool_remove(str_from(key), clock_now_ms() - 60000), E_CONFLICT);
+    assert_int_equal(
+        utimensat(
+            AT_FDCWD,
+            scratch_path("blobs/ba/7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            old, 0),
+        0);
+    fclose(fopen(scratch_path("blobs/ba/no blob"), "w"));
+    for (int shelf = 0; shelf < BLOB_SHELVES; shelf++)
+        assert_int_equal(blob_port()->pool_each(shelf, count_blob, &last), E_OK);
+    assert_int_equal(last.bytes, 3); /* once, and nothing else */
+    assert_int_equal(last.put_at_ms, 1000000);
+    assert_int_equal(blob_port()->pool_put(STR("abc"), key),
+                     E_OK); /* it was there: now it is new */
+    assert_int_equal(blob_port()->pool_remove(str_from(key), 1000001), E_CONFLICT);
     assert_int_equal(blob_port()->load(&arena, str_from(key), &bytes), E_OK);
 }
 
@@ -189,6 +223,7 @@ int main(void) {
         ON_DISK(only_we_can_read_them),
         ON_DISK(keys_that_are_none_find_nothing),
         ON_DISK(what_is_removed_is_gone),
+        ON_DISK(what_was_put_lately_stays),
         ON_DISK(a_half_written_file_of_a_crash_is_cleared),
         ON_DISK(a_file_that_was_cut_is_put_again),
         ON_DISK(a_full_disk_leaves_nothing_behind),

@@ -482,6 +482,25 @@ static void jobs_that_are_over_go_away_after_a_day(void **state) {
     job_drain();
 }
 
+static void dead_letters_go_away_after_a_month(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    seen.ends_with = E_INPUT;
+    int64_t dead = add_job("test.plain", NULL, 0);
+    settle();
+    assert_state(dead, "dead");
+    seen.ends_with = E_OK;
+    move_clock(29 * 24 * HOUR_MS);
+    add_job("test.plain", NULL, 0);
+    settle();
+    assert_state(dead, "dead");
+    move_clock(25 * HOUR_MS);
+    add_job("test.plain", NULL, 0);
+    settle();
+    assert_state(dead, "none");
+    job_drain();
+}
+
 int main(void) {
 #define IN_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -501,6 +520,7 @@ int main(void) {
         IN_STORE(queued_and_running_jobs_can_be_cancelled),
         IN_STORE(a_standing_job_comes_again_whatever_happens),
         IN_STORE(jobs_that_are_over_go_away_after_a_day),
+        IN_STORE(dead_letters_go_away_after_a_month),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,79 @@
+// Standing jobs tidy up: pictures that nobody refers to, with the clock moved instead of waited for.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { deflateSync } from "node:zlib";
+import { start, until } from "./harness.js";
+
+const HOUR = 3600000, DAY = 24 * HOUR;
+
+let t;
+before(async () => { t = await start(); });
+after(() => t.stop());
+
+const table = Array.from({ length: 256 }, (_, n) => { let c = n; for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1; return c >>> 0; });
+const crc = (bytes) => { let c = 0xffffffff; for (const b of bytes) c = table[(c ^ b) & 255] ^ (c >>> 8); return (c ^ 0xffffffff) >>> 0; };
+
+/** A PNG of one pixel, of a grey of its own. */
+function picture(grey) {
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type, "latin1"), data]), whole = Buffer.alloc(body.length + 8);
+    whole.writeUInt32BE(data.length, 0);
+    body.copy(whole, 4);
+    whole.writeUInt32BE(crc(body), body.length + 4);
+    return whole;
+  };
+  return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", Buffer.from("00000001000000010800000000", "hex")),
+    chunk("IDAT", deflateSync(Buffer.from([0, grey]))), chunk("IEND", Buffer.alloc(0))]);
+}
+
+const keyOf = (url) => url.split("/").pop();
+const isThere = (url) => existsSync(join(t.dir, "blobs", keyOf(url).slice(0, 2), keyOf(url).slice(2)));
+const put = async (path, grey) => {
+  const answer = await t.api("PUT", path, picture(grey), { headers: { "content-type": "image/png" } });
+  assert.equal(answer.status, 200, answer.text);
+  return answer.json.avatar_url;
+};
+
+/** Time passes; the token of before has ended meanwhile. */
+async function pass(ms) {
+  t.moveClock(ms);
+  t.owner = await t.login(t.owner.email);
+}
+
+test("pictures that nobody refers to go after a day, and only those", async () => {
+  const persona = (await t.api("POST", "/users/me/personas", { name: "One" })).json;
+  const character = (await t.api("POST", "/characters", { name: "Ada" })).json;
+  const mine = [await put("/users/me/avatar", 1), await put("/users/me/avatar", 2)];
+  const personas = [await put(`/users/me/personas/${persona.id}/avatar`, 3), await put(`/users/me/personas/${persona.id}/avatar`, 4)];
+  const portraits = [await put(`/characters/${character.id}/avatar`, 5), await put(`/characters/${character.id}/avatar`, 6)];
+  const shared = await put(`/users/me/personas/${persona.id}/avatar`, 7);
+  assert.equal(await put("/users/me/avatar", 7), shared, "equal bytes are one blob");
+  await pass(12 * HOUR);
+  const eight = await put("/users/me/avatar", 8), nine = await put("/users/me/avatar", 9);
+  await pass(13 * HOUR);
+  const gone = [...mine, personas[0], personas[1]];
+  await until(() => gone.every((url) => !isThere(url)), "what was replaced a day ago is gone");
+  const stays = [...portraits, shared, (await t.api("GET", "/users/me")).json.avatar_url];
+  for (const url of stays) assert.ok(isThere(url), url);
+  assert.ok(isThere(eight), "twelve hours are no day");
+  assert.equal((await t.api("GET", nine, undefined, { token: null })).status, 200);
+  const stage = (await t.api("GET", "/characters?limit=100")).json.items;
+  assert.ok(stage.length >= 6);
+  for (const { avatar_url } of stage) assert.ok(avatar_url && isThere(avatar_url), "the starters keep theirs");
+});
+
+test("a character's portraits stay while one of its revisions may come back, and go with it", async () => {
+  const character = (await t.api("POST", "/characters", { name: "Brief" })).json;
+  const first = await put(`/characters/${character.id}/avatar`, 21), second = await put(`/characters/${character.id}/avatar`, 22);
+  assert.equal((await t.api("DELETE", `/characters/${character.id}`)).status, 204);
+  await pass(3 * DAY);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(isThere(first) && isThere(second), "in the trash");
+  for (let days = 0; days < 40 && isThere(second); days += 2) {
+    await pass(2 * DAY);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  assert.ok(!isThere(first) && !isThere(second), "deleted for good");
+});
