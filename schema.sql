@@ -444,4 +444,126 @@ CREATE TABLE prompt (
     PRIMARY KEY (message_id, place)
 ) STRICT, WITHOUT ROWID;
 
+-- ====================================================================================================================
+-- Memory
+-- ====================================================================================================================
+
+-- What was learnt (memory/memory_store.c). Every change here runs with freed pages overwritten, so that what is forgotten is in no file.
+-- One thing that is remembered, as a plain sentence. What contradicts it does not overwrite it: it is closed and points to what came after.
+CREATE TABLE memory_fact (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    user_id         INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    character_id    INTEGER NOT NULL,             -- who remembers it
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,  -- where it was learnt
+    kind            TEXT    NOT NULL CHECK (kind IN ('fact', 'preference', 'relationship', 'event')),
+    subject         TEXT    NOT NULL,             -- 'user', 'character', or a name
+    predicate       TEXT    NOT NULL,             -- a key: 'lives_in', 'likes' ...; memory.c knows which have one value only
+    object          TEXT    NOT NULL DEFAULT '',  -- the value as it was said: 'Bristol'
+    identity        TEXT    NOT NULL,             -- subject, predicate and stems of the object: equal for what is the same
+    text            TEXT    NOT NULL,             -- a sentence: 'Mia lives in Bristol.'
+    importance      REAL    NOT NULL CHECK (importance BETWEEN 0 AND 1),
+    confidence      REAL    NOT NULL CHECK (confidence BETWEEN 0 AND 1),
+    valid_from      INTEGER NOT NULL,             -- when it was said to be so
+    valid_to        INTEGER,                      -- since when it is not so any more
+    superseded_by   INTEGER REFERENCES memory_fact (id) ON DELETE SET NULL,
+    state           TEXT    NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'proposed', 'superseded')),
+    pinned          INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
+    uses            INTEGER NOT NULL DEFAULT 0,   -- prompts in which it stood
+    last_used_at    INTEGER,
+    made_by         TEXT    NOT NULL CHECK (made_by IN ('model', 'rules', 'person')),
+    revision        INTEGER NOT NULL DEFAULT 1,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX memory_fact_of_conversation ON memory_fact (conversation_id, id);
+CREATE INDEX memory_fact_of_pair ON memory_fact (user_id, character_id, id);
+CREATE INDEX memory_fact_before ON memory_fact (superseded_by) WHERE superseded_by IS NOT NULL;
+
+-- Where it was said.
+CREATE TABLE memory_source (
+    fact_id    INTEGER NOT NULL REFERENCES memory_fact (id) ON DELETE CASCADE,
+    message_id INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+    PRIMARY KEY (fact_id, message_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memory_source_of_message ON memory_source (message_id, fact_id);
+
+-- The words of facts; rowid = memory_fact.id.
+CREATE VIRTUAL TABLE memory_fact_words USING fts5 (text, content = 'memory_fact', content_rowid = 'id', tokenize = "porter unicode61 remove_diacritics 2");
+CREATE TRIGGER memory_fact_added AFTER INSERT ON memory_fact BEGIN
+    INSERT INTO memory_fact_words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER memory_fact_reworded AFTER UPDATE OF text ON memory_fact BEGIN
+    INSERT INTO memory_fact_words (memory_fact_words, rowid, text) VALUES ('delete', old.id, old.text);
+    INSERT INTO memory_fact_words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER memory_fact_gone AFTER DELETE ON memory_fact BEGIN
+    INSERT INTO memory_fact_words (memory_fact_words, rowid, text) VALUES ('delete', old.id, old.text);
+END;
+
+-- A stretch of the talk that can be told as one thing: what the timeline shows.
+CREATE TABLE memory_episode (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    user_id         INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    character_id    INTEGER NOT NULL,
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+    title           TEXT    NOT NULL,
+    text            TEXT    NOT NULL,
+    mood            TEXT    NOT NULL DEFAULT '',  -- one word
+    started_at      INTEGER NOT NULL,
+    ended_at        INTEGER NOT NULL,
+    covers_from     INTEGER NOT NULL,             -- first and last message
+    covers_to       INTEGER NOT NULL,
+    importance      REAL    NOT NULL CHECK (importance BETWEEN 0 AND 1),
+    is_stale        INTEGER NOT NULL DEFAULT 0 CHECK (is_stale IN (0, 1)),
+    made_by         TEXT    NOT NULL CHECK (made_by IN ('model', 'rules', 'person')),
+    revision        INTEGER NOT NULL DEFAULT 1,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX memory_episode_of_conversation ON memory_episode (conversation_id, covers_from);
+
+-- What has been so far. recent: the last stretch; full: everything up to covers_to; relationship: how the two stand.
+CREATE TABLE memory_summary (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+    kind            TEXT    NOT NULL CHECK (kind IN ('recent', 'full', 'relationship')),
+    text            TEXT    NOT NULL,
+    covers_from     INTEGER NOT NULL,             -- first and last message
+    covers_to       INTEGER NOT NULL,
+    is_edited       INTEGER NOT NULL DEFAULT 0 CHECK (is_edited IN (0, 1)),  -- a person wrote it: new things are added, nothing is rewritten
+    is_stale        INTEGER NOT NULL DEFAULT 0 CHECK (is_stale IN (0, 1)),   -- a covered message has changed since
+    made_by         TEXT    NOT NULL CHECK (made_by IN ('model', 'rules', 'person')),
+    revision        INTEGER NOT NULL DEFAULT 1,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX memory_summary_of_conversation ON memory_summary (conversation_id, kind);
+
+-- How far learning has come in a conversation, and how the two stand with each other.
+CREATE TABLE memory_progress (
+    conversation_id INTEGER NOT NULL PRIMARY KEY REFERENCES conversation (id) ON DELETE CASCADE,
+    waiting         INTEGER NOT NULL DEFAULT 0,   -- messages said since the last extraction
+    queued          INTEGER NOT NULL DEFAULT 0,   -- a job is on its way
+    learnt_to       INTEGER NOT NULL DEFAULT 0,   -- the newest message that was extracted
+    summed_to       INTEGER NOT NULL DEFAULT 0,   -- the newest message that the summaries cover
+    again_from      INTEGER NOT NULL DEFAULT 0,   -- messages that changed after they were learnt from: looked at again
+    again_to        INTEGER NOT NULL DEFAULT 0,
+    status          TEXT    NOT NULL DEFAULT 'strangers',  -- what the two are: 'friends', 'partners' ...
+    closeness       REAL    NOT NULL DEFAULT 0 CHECK (closeness BETWEEN 0 AND 1),
+    mood            TEXT    NOT NULL DEFAULT '',
+    made_by         TEXT    NOT NULL DEFAULT 'rules' CHECK (made_by IN ('model', 'rules', 'person')),
+    updated_at      INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- What was forgotten does not come back: digests of identities, and messages that nothing is learnt from or recalled of any more.
+CREATE TABLE memory_forgotten (
+    conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,
+    digest          BLOB    NOT NULL,             -- SHA-256 of the conversation's id and the identity; the text is nowhere
+    PRIMARY KEY (conversation_id, digest)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE memory_withheld (
+    message_id      INTEGER NOT NULL PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+    conversation_id INTEGER NOT NULL
+) STRICT;
+
 PRAGMA user_version = 1;
