@@ -333,6 +333,48 @@ CREATE INDEX usage_of_user ON usage (user_id, created_at);
 CREATE INDEX usage_of_model ON usage (model_id, created_at);
 
 -- ====================================================================================================================
+-- Finding by meaning: the vectors themselves are in LMDB (store/vector.h), made again from here at any time
+-- ====================================================================================================================
+
+-- What makes vectors of texts. At most one is in use and at most one is being built; a retired one waits for its vectors to be removed.
+CREATE TABLE encoder (
+    id         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,  -- never used twice: it is part of every vector's key
+    provider   TEXT    NOT NULL CHECK (provider IN ('none', 'builtin', 'openai', 'ollama')),  -- 'none': words alone, as an admin chose
+    base_url   TEXT    NOT NULL DEFAULT '',
+    model      TEXT    NOT NULL DEFAULT '',       -- the endpoint's name for it
+    key_sealed BLOB,                              -- API key under the key file, AES-256-GCM, context = 'encoder:<base_url>'
+    dims       INTEGER NOT NULL DEFAULT 0,        -- width of its vectors; 0: not known before the first
+    slot       INTEGER NOT NULL CHECK (slot IN (0, 1)),  -- where digests of its vectors are kept; the one in use and the one being built differ
+    state      TEXT    NOT NULL CHECK (state IN ('active', 'building', 'retired')),
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX encoder_live ON encoder (state) WHERE state IN ('active', 'building');
+CREATE INDEX encoder_state ON encoder (state);
+
+-- Items whose words or vectors are not yet what the truth says: model/index.h.
+CREATE TABLE index_queue (
+    change     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,  -- grows with every touch: who ends a row ends this change, not a later one
+    kind       TEXT    NOT NULL,                  -- index_kind.name; 'space': everything of the space `item` goes
+    item       INTEGER NOT NULL,
+    encoder_id INTEGER NOT NULL,                  -- whose vectors are to be made; 0: first the words
+    space      INTEGER NOT NULL,                  -- where its vectors may be now
+    group_id   INTEGER NOT NULL,                  -- what pending work is counted by
+    attempts   INTEGER NOT NULL DEFAULT 0,        -- that failed
+    due_at     INTEGER NOT NULL                   -- 0: at once; 1: when nothing of 0 waits; else after a failure, not before this moment
+) STRICT;
+CREATE UNIQUE INDEX index_queue_item ON index_queue (kind, item, encoder_id);
+CREATE INDEX index_queue_due ON index_queue (encoder_id, due_at);
+CREATE INDEX index_queue_group ON index_queue (group_id, encoder_id);
+
+-- Rebuilds under way: everything that there is goes into the queue, kind by kind.
+CREATE TABLE index_rebuild (
+    encoder_id INTEGER NOT NULL PRIMARY KEY,      -- as in index_queue; 0: words, then the vectors of every encoder
+    kind       TEXT,                              -- that is being listed; NULL: all are in the queue
+    after      INTEGER NOT NULL DEFAULT 0,        -- its items up to this one are listed
+    total      INTEGER NOT NULL DEFAULT 0         -- items listed so far, of all kinds
+) STRICT;
+
+-- ====================================================================================================================
 -- Conversations
 -- ====================================================================================================================
 
