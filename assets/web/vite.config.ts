@@ -14,8 +14,20 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rollupOptions: {
+      output: {
+        // The words of a language are told from the page of the same name.
+        chunkFileNames: ({ facadeModuleId }) => {
+          const words = /locales\/(\w+)\/(\w+)\.json$/.exec(facadeModuleId ?? '');
+          return words ? `assets/words-${words[1]}-${words[2]}-[hash].js` : 'assets/[name]-[hash].js';
+        },
+      },
+    },
   },
+  // A sentence file is read as one object.
+  json: { namedExports: false },
   server: {
+    fs: { allow: ['..'] },
     proxy: {
       '/api': server,
       '/media': server,

@@ -41,7 +41,7 @@ static const struct field me_fields[] = {
     {0}};
 static const struct field preference_rows[] = {
     {"theme", FIELD_CHOICE, AT(struct preferences, theme), .choices = themes, .fallback = "system", .help = "Light, dark, or as the device has it."},
-    {"language", FIELD_TEXT, AT(struct preferences, language), .max = 16, .fallback = "en", .help = "Of the app: a language tag."},
+    {"language", FIELD_TEXT, AT(struct preferences, language), .max = 16, .fallback = "", .help = "Of the app: a language tag; empty: as the browser has it."},
     {"content_tier", FIELD_CHOICE, AT(struct preferences, content_tier), .choices = tiers, .fallback = "all_ages", .help = "The most that is shown; beyond all_ages only for adults."},
     {"font_percent", FIELD_INT, AT(struct preferences, font_percent), .min = 75, .max = 200, .fallback = "100", .help = "Size of text."},
     {"memory_panel", FIELD_BOOL, AT(struct preferences, memory_panel), .fallback = "true", .help = "Show what a character remembers."},

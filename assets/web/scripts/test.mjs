@@ -37,6 +37,7 @@ await build({
   format: 'esm',
   target: 'node18',
   conditions: ['browser', 'default'],
+  external: ['svelte/compiler'], // found in node_modules beside the bundles
   define: { 'import.meta.env.ROOT': JSON.stringify(root) },
   plugins: [runes],
   logLevel: 'warning',

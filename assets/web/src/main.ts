@@ -1,5 +1,7 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
+import { words } from './lib/i18n.svelte';
+import { fetchWords } from './lib/languages';
 import './styles/base.css';
 import { place } from './state/place.svelte';
 import { rooms } from './state/rooms.svelte';
@@ -11,7 +13,6 @@ place.start();
 rooms.start();
 void session.start();
 
+// English is here at once; another language is waited for, so that nobody reads a page that changes its tongue.
 const target = document.getElementById('app');
-if (target) {
-  mount(App, { target });
-}
+void words.start(fetchWords).finally(() => target && mount(App, { target }));

@@ -2,10 +2,11 @@
 // `:name` is one segment and becomes a prop of the page.
 
 import type { Component } from 'svelte';
+import type { Key } from './lib/i18n.svelte';
 
 export interface PageRoute {
   path: string;
-  title: string;
+  title: Key;
   /** Seen without an account; everything else asks for a sign-in first. */
   open?: boolean;
   /** The page fills the window and scrolls inside. */
@@ -17,19 +18,19 @@ type Loader = PageRoute['load'];
 const page = (load: () => Promise<unknown>): Loader => load as Loader;
 
 export const routes: PageRoute[] = [
-  { path: '/', title: 'The stage', load: page(() => import('./pages/Home.svelte')) },
-  { path: '/setup', title: 'Set up', open: true, load: page(() => import('./pages/Setup.svelte')) },
-  { path: '/sign-in', title: 'Sign in', open: true, load: page(() => import('./pages/SignIn.svelte')) },
-  { path: '/register', title: 'Create an account', open: true, load: page(() => import('./pages/Register.svelte')) },
-  { path: '/character/new', title: 'New character', load: page(() => import('./pages/Editor.svelte')) },
-  { path: '/character/:id', title: 'Character', load: page(() => import('./pages/Character.svelte')) },
-  { path: '/character/:id/edit', title: 'Edit character', load: page(() => import('./pages/Editor.svelte')) },
-  { path: '/chat/:id', title: 'Conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
-  { path: '/profile', title: 'Profile', load: page(() => import('./pages/Profile.svelte')) },
-  { path: '/profile/:section', title: 'Profile', load: page(() => import('./pages/Profile.svelte')) },
+  { path: '/', title: 'common.the_stage', load: page(() => import('./pages/Home.svelte')) },
+  { path: '/setup', title: 'common.title_set_up', open: true, load: page(() => import('./pages/Setup.svelte')) },
+  { path: '/sign-in', title: 'common.title_sign_in', open: true, load: page(() => import('./pages/SignIn.svelte')) },
+  { path: '/register', title: 'common.title_register', open: true, load: page(() => import('./pages/Register.svelte')) },
+  { path: '/character/new', title: 'common.title_new_character', load: page(() => import('./pages/Editor.svelte')) },
+  { path: '/character/:id', title: 'common.title_character', load: page(() => import('./pages/Character.svelte')) },
+  { path: '/character/:id/edit', title: 'common.title_edit_character', load: page(() => import('./pages/Editor.svelte')) },
+  { path: '/chat/:id', title: 'common.title_conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
+  { path: '/profile', title: 'common.title_profile', load: page(() => import('./pages/Profile.svelte')) },
+  { path: '/profile/:section', title: 'common.title_profile', load: page(() => import('./pages/Profile.svelte')) },
 ];
 
-const missing: PageRoute = { path: '', title: 'Not found', load: page(() => import('./pages/NotFound.svelte')) };
+const missing: PageRoute = { path: '', title: 'common.not_found', load: page(() => import('./pages/NotFound.svelte')) };
 
 export interface Match {
   route: PageRoute;

@@ -5,6 +5,7 @@
 // whole family, so a lock across all tabs lets one of them refresh at a time.
 // A POST carries an Idempotency-Key; so when the network breaks under it, it may be sent again without doing it twice.
 
+import { t } from '../lib/i18n.svelte';
 import type { Problem, SignedIn } from './types';
 
 export class ApiError extends Error {
@@ -28,16 +29,16 @@ export class ApiError extends Error {
 
 function fallbackReason(status: number): string {
   if (status === 0) {
-    return 'The server cannot be reached. Check that Troupe is running and try again.';
+    return t('common.unreachable');
   }
   return status >= 500
-    ? 'The server could not do that just now. Please try again.'
-    : `The server refused the request (${status}).`;
+    ? t('common.server_trouble')
+    : t('common.server_refused', { status: String(status) });
 }
 
 /** The words for a person, whatever was thrown. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'Something went wrong.';
+  return error instanceof Error ? error.message : t('common.went_wrong');
 }
 
 export interface CallOptions {

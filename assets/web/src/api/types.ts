@@ -522,7 +522,7 @@ export interface Persona {
 export interface Preferences {
   /** Light, dark, or as the device has it. */
   theme?: 'system' | 'light' | 'dark';
-  /** Of the app: a language tag. */
+  /** Of the app: a language tag; empty: as the browser has it. */
   language?: string;
   /** The most that is shown; beyond all_ages only for adults. */
   content_tier?: 'all_ages' | 'mature' | 'adult';

@@ -1,20 +1,23 @@
 // Moments for people: "just now", "14:05", "Tuesday", "3 March". The exact moment belongs into a title.
 
+
+import { t, words } from './i18n.svelte';
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-export function shortMoment(iso: string | null | undefined, now = new Date(), locale?: string): string {
+export function shortMoment(iso: string | null | undefined, now = new Date(), locale = words.locale): string {
   const at = iso ? new Date(iso) : null;
   if (!at || Number.isNaN(at.getTime())) {
     return '';
   }
   const ago = now.getTime() - at.getTime();
   if (ago < MINUTE_MS) {
-    return 'just now';
+    return t('common.just_now');
   }
   if (ago < HOUR_MS) {
-    return `${Math.floor(ago / MINUTE_MS)} min ago`;
+    return t('common.minutes_ago', { n: Math.floor(ago / MINUTE_MS) });
   }
   if (at.toDateString() === now.toDateString()) {
     return at.toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit' });
@@ -26,7 +29,7 @@ export function shortMoment(iso: string | null | undefined, now = new Date(), lo
   return at.toLocaleDateString(locale, { day: 'numeric', month: 'short', ...year });
 }
 
-export function fullMoment(iso: string | null | undefined, locale?: string): string {
+export function fullMoment(iso: string | null | undefined, locale = words.locale): string {
   const at = iso ? new Date(iso) : null;
   return !at || Number.isNaN(at.getTime())
     ? ''

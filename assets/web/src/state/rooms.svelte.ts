@@ -10,6 +10,7 @@ import type { LiveEvent, Speech } from '../api/events';
 import { Live, type Listener, type LiveStatus } from '../api/live';
 import type { Id, Page } from '../api/common';
 import type { Conversation, Message, MessageAuthor, Prompt } from '../api/types';
+import { t } from '../lib/i18n.svelte';
 import { revealEnd } from '../lib/reveal';
 import { conversations } from './conversations.svelte';
 import { prefersStill } from './settings.svelte';
@@ -78,7 +79,7 @@ export class Room implements Listener {
       this.loaded = true;
       this.failed = '';
     } catch (error) {
-      this.failed = error instanceof ApiError && error.status === 404 ? 'This conversation does not exist (any more).' : reasonOf(error);
+      this.failed = error instanceof ApiError && error.status === 404 ? t('common.conversation_gone') : reasonOf(error);
     } finally {
       this.#drain();
     }

@@ -2,6 +2,7 @@
 
 import { client } from '../api/client';
 import type { Preferences } from '../api/types';
+import { words } from '../lib/i18n.svelte';
 
 export type Theme = 'system' | 'dark' | 'light';
 
@@ -13,6 +14,8 @@ class Settings {
   /** Size of all text, in percent of what the browser is set to. */
   fontPercent = $state(100);
   entersSend = $state(true);
+  /** A language tag; nothing: as the browser. */
+  language = $state('');
   #light = matchMedia('(prefers-color-scheme: light)');
 
   start(): void {
@@ -35,6 +38,10 @@ class Settings {
     this.fontPercent = preferences.font_percent ?? this.fontPercent;
     this.entersSend = preferences.enter_sends ?? this.entersSend;
     localStorage.setItem(KEY, this.theme);
+    if (preferences.language !== undefined) {
+      this.language = preferences.language;
+      void words.choose(this.language);
+    }
     this.#paint();
   }
 
