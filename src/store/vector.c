@@ -1,180 +1,229 @@
 /*
- * The vector store: an LMDB environment in DIR/vectors.
- *
- * Key: space (8 bytes, big-endian) and item id (8 bytes, big-endian), so that a space is one
- * contiguous walk. Value: a vector with what it was made by. SQLite is the truth; everything here
- * can be made again from it, so a damaged environment is not a reason to refuse: it is set aside as
- * vectors.broken-<time> and begun anew.
- *
- * MDB_WRITEMAP stays off: writing into a sparse mapping on a full disk is a signal, not an error
- * code. Reading has the same trouble: a page that the file does not have, or a length in a damaged
- * page, leads LMDB behind the end of the file and the process to SIGBUS. So a child process opens
- * the environment first and looks at every level of its tree; if it dies or is told of damage, this
- * process does not touch the file. That costs a fork of a small process, 0.5 ms at start, and only
- * when there is something to check. MDB_NOTLS because a read transaction belongs to a piece of
- * work, not to a thread.
+ * What changes the vector store: items come, are replaced and go; spaces are dropped.
  */
-#include "store/vector.h"
+#include "store/vector_inside.h"
 
 #include "base/check.h"
-#include "base/clock.h"
-#include "base/log.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <lmdb.h>
-#include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/banned.h"
 
-#define MAP_BYTES \
-    ((size_t)4 << 30)   /* address space, not memory; 4 GiB hold 10 million vectors of 384 bytes */
-#define READER_LIMIT 64 /* the loop, the writer and the pool's threads at once */
-#define SPACE_LIMIT  4  /* named tables of the environment */
-
-static MDB_env *environment;
-static MDB_dbi items;
-
-static int begin(unsigned flags, MDB_txn **txn) {
-    return mdb_txn_begin(environment, NULL, flags, txn);
+static MDB_val as_value(struct vector_key *key) {
+    return (MDB_val){sizeof(key->bytes), key->bytes};
 }
 
-/* Walks to both ends of the table: every level of the tree is looked at once. */
-static int check_ends(MDB_txn *txn) {
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    int result = mdb_cursor_open(txn, items, &cursor);
+/* --- judging what comes ------------------------------------------------------------------------- */
+
+static enum err judge(const struct vector_item *items, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].parts > VECTOR_PARTS_LIMIT || items[i].dims > VECTOR_DIMS_LIMIT)
+            return E_LIMIT;
+        if (items[i].space.id == 0 ||
+            (items[i].parts > 0 && (items[i].dims == 0 || items[i].values == NULL)))
+            return E_INPUT;
+    }
+    return E_OK;
+}
+
+struct entry {
+    const struct vector_item *item;
+    MDB_val value; /* empty when the item goes */
+};
+
+struct change {
+    struct entry *entries;
+    size_t count;
+    int64_t seen;
+};
+
+static int by_place(const void *left, const void *right) {
+    const struct vector_item *a = ((const struct entry *)left)->item,
+                             *b = ((const struct entry *)right)->item;
+    if (a->space.encoder != b->space.encoder)
+        return a->space.encoder < b->space.encoder ? -1 : 1;
+    if (a->space.id != b->space.id)
+        return a->space.id < b->space.id ? -1 : 1;
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    return a < b ? -1 : a > b; /* the order in which they came */
+}
+
+static bool is_same_space(struct vector_space a, struct vector_space b) {
+    return a.id == b.id && a.encoder == b.encoder;
+}
+
+/* Sorted by place; of several with the same place only the last stays. */
+static void sort(struct change *change) {
+    size_t kept = 0;
+    qsort(change->entries, change->count, sizeof(struct entry), by_place);
+    for (size_t i = 0; i < change->count; i++) {
+        const struct vector_item *item = change->entries[i].item;
+        const struct vector_item *next = i + 1 < change->count ? change->entries[i + 1].item : NULL;
+        if (next == NULL || next->id != item->id || !is_same_space(next->space, item->space))
+            change->entries[kept++] = change->entries[i];
+    }
+    change->count = kept;
+}
+
+/* Rounding is done before the transaction, so that writers wait for the disk only. */
+static enum err shape_values(struct change *change) {
+    for (size_t i = 0; i < change->count; i++) {
+        struct entry *entry = &change->entries[i];
+        if (entry->item->parts == 0)
+            continue;
+        entry->value.mv_size = vector_single_bytes(entry->item->dims, entry->item->parts);
+        entry->value.mv_data = malloc(entry->value.mv_size);
+        BUG_IF(entry->value.mv_data == NULL);
+        if (!vector_single_write(entry->item, entry->value.mv_data))
+            return E_INPUT;
+    }
+    return E_OK;
+}
+
+static void release(struct change *change) {
+    for (size_t i = 0; i < change->count; i++)
+        free(change->entries[i].value.mv_data);
+    free(change->entries);
+}
+
+/* --- items ---------------------------------------------------------------------------------------- */
+
+static int tail_remove(MDB_txn *txn, const struct vector_item *item, struct vector_head *head) {
+    struct vector_key key = vector_key(item->space, VECTOR_TAIL, item->id);
+    struct vector_single old;
+    MDB_val k = as_value(&key), v;
+    int result = mdb_get(txn, vector_table(), &k, &v);
+    if (result != 0)
+        return result == MDB_NOTFOUND ? 0 : result;
+    if (!vector_single_read(v, head->dims, &old) || head->tail_items == 0 ||
+        head->tail_rows < old.parts)
+        return MDB_CORRUPTED;
+    head->tail_items--;
+    head->items--;
+    head->tail_rows -= old.parts;
+    head->rows -= old.parts;
+    return mdb_del(txn, vector_table(), &k, NULL);
+}
+
+static int tail_put(MDB_txn *txn, const struct entry *entry, struct vector_head *head) {
+    struct vector_key key = vector_key(entry->item->space, VECTOR_TAIL, entry->item->id);
+    MDB_val k = as_value(&key), v = entry->value;
+    if (v.mv_size == 0)
+        return 0;
+    if (head->rows == 0)
+        head->dims = entry->item->dims;
+    if (head->dims != entry->item->dims)
+        return VECTOR_MISFIT;
+    head->tail_items++;
+    head->items++;
+    head->tail_rows += entry->item->parts;
+    head->rows += entry->item->parts;
+    return mdb_put(txn, vector_table(), &k, &v, 0);
+}
+
+/* Entries of one space. */
+static int change_space(MDB_txn *txn, const struct entry *entries, size_t count,
+                        struct vector_totals *totals) {
+    struct vector_head head;
+    struct vector_space space = entries[0].item->space;
+    int result = vector_head_get(txn, space, &head);
+    if (result != 0 && result != MDB_NOTFOUND)
+        return result;
+    int64_t items = head.items, rows = head.rows;
+    result = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = tail_remove(txn, entries[i].item, &head);
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = tail_put(txn, &entries[i], &head);
     if (result != 0)
         return result;
-    result = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-    if (result == 0)
-        result = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    totals->items += head.items - items;
+    totals->parts += head.rows - rows;
+    return vector_head_put(txn, space, &head);
+}
+
+static int change_all(MDB_txn *txn, struct vector_totals *totals, void *ctx) {
+    const struct change *change = ctx;
+    int result = 0;
+    for (size_t from = 0, to; from < change->count && result == 0; from = to) {
+        for (to = from + 1; to < change->count; to++)
+            if (!is_same_space(change->entries[to].item->space, change->entries[from].item->space))
+                break;
+        result = change_space(txn, change->entries + from, to - from, totals);
+    }
+    if (change->seen > totals->seen)
+        totals->seen = change->seen;
+    return result;
+}
+
+enum err pool_vector_write(const struct vector_item *items, size_t count, int64_t seen) {
+    struct change change = {.count = count, .seen = seen};
+    enum err err = judge(items, count);
+    if (err != E_OK)
+        return err;
+    change.entries = calloc(count + 1, sizeof(struct entry));
+    BUG_IF(change.entries == NULL);
+    for (size_t i = 0; i < count; i++)
+        change.entries[i].item = &items[i];
+    sort(&change);
+    err = shape_values(&change);
+    if (err == E_OK)
+        err = vector_change(change_all, &change);
+    release(&change);
+    return err;
+}
+
+/* --- spaces --------------------------------------------------------------------------------------- */
+
+static int count_out(MDB_val key, MDB_val value, struct vector_totals *totals) {
+    struct vector_head head;
+    const uint8_t *bytes = key.mv_data;
+    if (bytes[VECTOR_KEY_SPACE] != VECTOR_HEAD)
+        return 0;
+    if (value.mv_size != sizeof(head))
+        return MDB_CORRUPTED;
+    memcpy(&head, value.mv_data, sizeof(head));
+    totals->items -= head.items;
+    totals->parts -= head.rows;
+    return 0;
+}
+
+static int drop(MDB_txn *txn, struct vector_totals *totals, void *ctx) {
+    const struct vector_space *space = ctx;
+    struct vector_key from =
+        vector_key((struct vector_space){space->id != 0 ? space->id : INT64_MIN, space->encoder}, 0,
+                   INT64_MIN);
+    size_t len = space->id != 0 ? VECTOR_KEY_SPACE : 4;
+    MDB_cursor *cursor;
+    MDB_val key = as_value(&from), value;
+    int result = mdb_cursor_open(txn, vector_table(), &cursor);
+    if (result != 0)
+        return result;
+    result = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (result == 0 && vector_key_begins(key, &from, len)) {
+        result = count_out(key, value, totals);
+        if (result == 0)
+            result = mdb_cursor_del(cursor, 0);
+        if (result == 0)
+            result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
     mdb_cursor_close(cursor);
     return result == MDB_NOTFOUND ? 0 : result;
 }
 
-static int open_items(void) {
+enum err pool_vector_drop(struct vector_space space) {
+    return vector_change(drop, &space);
+}
+
+int64_t vector_count(struct vector_space space) {
     MDB_txn *txn;
-    int result = begin(MDB_RDONLY, &txn);
-    if (result != 0)
-        return result;
-    result = mdb_dbi_open(txn, "items", 0, &items);
-    if (result == 0)
-        result = check_ends(txn);
-    if (result != 0) {
-        mdb_txn_abort(txn);
-        return result;
-    }
-    return mdb_txn_commit(
-        txn); /* a handle that was opened in an aborted transaction is closed with it */
-}
-
-static int make_items(void) {
-    MDB_txn *txn;
-    int result = begin(0, &txn);
-    if (result != 0)
-        return result;
-    result = mdb_dbi_open(txn, "items", MDB_CREATE, &items);
-    if (result != 0) {
-        mdb_txn_abort(txn);
-        return result;
-    }
-    return mdb_txn_commit(txn);
-}
-
-static int open_environment(const char *path) {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return errno;
-    int result = mdb_env_create(&environment);
-    if (result != 0)
-        return result;
-    mdb_env_set_mapsize(environment, MAP_BYTES);
-    mdb_env_set_maxreaders(environment, READER_LIMIT);
-    mdb_env_set_maxdbs(environment, SPACE_LIMIT);
-    result = mdb_env_open(environment, path, MDB_NOTLS, 0600);
-    if (result == 0)
-        result = open_items();
-    return result == MDB_NOTFOUND ? make_items() : result;
-}
-
-/* What a good environment never answers. */
-static bool is_damage(int result) {
-    switch (result) {
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_PANIC:
-    case MDB_VERSION_MISMATCH:
-    case MDB_INVALID:
-    case MDB_INCOMPATIBLE:
-    case MDB_BAD_TXN:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Opens it in a child, see the head. True also when no child could be made: then this process finds
- * out itself. */
-static bool is_sound(const char *path) {
-    char file[PATH_MAX + 16];
-    int status = 0;
-    snprintf(file, sizeof(file), "%s/data.mdb", path);
-    if (access(file, F_OK) != 0)
-        return true;
-    pid_t child = fork();
-    if (child == 0) {
-        signal(SIGBUS, SIG_DFL);
-        signal(SIGSEGV, SIG_DFL);
-        _exit(is_damage(open_environment(path)) ? 1 : 0);
-    }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    return child < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static enum err refuse(const char *path, int result) {
-    vector_close();
-    log_error("store", "vectors could not be opened", LF_Z("path", path),
-              LF_Z("reason", mdb_strerror(result)));
-    return E_STORAGE;
-}
-
-static enum err set_aside(const char *path) {
-    char aside[PATH_MAX + 32];
-    snprintf(aside, sizeof(aside), "%s.broken-%lld", path, (long long)clock_now_ms());
-    log_warn("store", "vectors were damaged and are set aside; they will be made again",
-             LF_Z("path", aside));
-    return rename(path, aside) == 0 ? E_OK : refuse(path, errno);
-}
-
-enum err vector_open(const char *directory) {
-    char path[PATH_MAX];
-    BUG_IF(environment != NULL);
-    if (snprintf(path, sizeof(path), "%s/vectors", directory) >= (int)sizeof(path))
-        return refuse(directory, ENAMETOOLONG);
-    if (!is_sound(path) && set_aside(path) != E_OK)
-        return E_STORAGE;
-    int result = open_environment(path);
-    return result == 0 ? E_OK : refuse(path, result);
-}
-
-void vector_close(void) {
-    if (environment != NULL)
-        mdb_env_close(environment);
-    environment = NULL;
-}
-
-int64_t vector_count(void) {
-    MDB_txn *txn;
-    MDB_stat about = {0};
-    if (environment == NULL || begin(MDB_RDONLY, &txn) != 0)
+    struct vector_head head = {0};
+    if (vector_read_begin(&txn) != 0)
         return 0;
-    int result = mdb_stat(txn, items, &about);
-    mdb_txn_abort(txn);
-    return result == 0 ? (int64_t)about.ms_entries : 0;
+    int result = vector_head_get(txn, space, &head);
+    vector_read_end(txn);
+    return result == 0 ? head.rows : 0;
 }

@@ -3,9 +3,10 @@
 
 #include "base/check.h"
 #include "scratch.h"
+#include "vector_model.h"
 
 #include <dirent.h>
-#include <lmdb.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 
 static int set_up(void **state) {
     (void)state;
+    model.count = 0;
     scratch_make();
     return 0;
 }
@@ -27,26 +29,34 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* As the memory will: 16-byte keys, values of a few hundred bytes. */
-static void put_items(int count) {
-    MDB_env *environment;
-    MDB_txn *txn;
-    MDB_dbi items;
-    assert_int_equal(mdb_env_create(&environment), 0);
-    mdb_env_set_maxdbs(environment, 4);
-    mdb_env_set_mapsize(environment, 64 << 20);
-    assert_int_equal(mdb_env_open(environment, scratch_path("vectors"), 0, 0600), 0);
-    assert_int_equal(mdb_txn_begin(environment, NULL, 0, &txn), 0);
-    assert_int_equal(mdb_dbi_open(txn, "items", 0, &items), 0);
+#define SPACE ((struct vector_space){7, 1})
+
+static struct vector_item item_of(struct vector_space space, int64_t id, uint16_t parts) {
+    static float values[MODEL_PART_LIMIT * MODEL_DIMS];
+    model_values(values, (size_t)parts * MODEL_DIMS);
+    return (struct vector_item){space, id, values, parts, MODEL_DIMS};
+}
+
+/* Into both. */
+static void put(struct vector_space space, int64_t id, uint16_t parts) {
+    struct vector_item item = item_of(space, id, parts);
+    assert_int_equal(pool_vector_write(&item, 1, 0), E_OK);
+    model_write(&item);
+}
+
+static void put_many(struct vector_space space, int64_t first, int count) {
+    enum { EACH = 2 };
+    float *values = malloc(sizeof(float) * EACH * MODEL_DIMS * (size_t)count);
+    struct vector_item *items = calloc((size_t)count, sizeof(*items));
+    model_values(values, (size_t)count * EACH * MODEL_DIMS);
     for (int i = 0; i < count; i++) {
-        unsigned char key[16] = {0}, value[400] = {1};
-        key[14] = (unsigned char)(i >> 8);
-        key[15] = (unsigned char)i;
-        MDB_val k = {sizeof(key), key}, v = {sizeof(value), value};
-        assert_int_equal(mdb_put(txn, items, &k, &v, 0), 0);
+        items[i] = (struct vector_item){space, first + i, values + i * EACH * MODEL_DIMS, EACH,
+                                        MODEL_DIMS};
+        model_write(&items[i]);
     }
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    mdb_env_close(environment);
+    assert_int_equal(pool_vector_write(items, (size_t)count, first + count), E_OK);
+    free(items);
+    free(values);
 }
 
 static int folders_set_aside(void) {
@@ -60,14 +70,127 @@ static int folders_set_aside(void) {
 
 static void it_is_made_counted_and_opened_again(void **state) {
     (void)state;
-    assert_int_equal(vector_count(), 0); /* closed */
+    assert_int_equal(vector_count(SPACE), 0); /* closed */
+    assert_int_equal(vector_stats().parts, 0);
     assert_int_equal(vector_open(scratch), E_OK);
-    assert_int_equal(vector_count(), 0);
+    assert_int_equal(vector_count(SPACE), 0);
+    assert_int_equal(vector_seen(), 0);
+    put_many(SPACE, 1, 250);
     vector_close();
-    put_items(500);
     assert_int_equal(vector_open(scratch), E_OK);
-    assert_int_equal(vector_count(), 500);
+    assert_int_equal(vector_count(SPACE), 500);
+    assert_int_equal(vector_seen(), 251);
+    assert_int_equal(vector_stats().items, 250);
+    assert_int_equal(vector_stats().parts, 500);
+    assert_true(vector_stats().bytes > 500 * MODEL_DIMS);
+    assert_true(model_agrees(SPACE));
     assert_int_equal(folders_set_aside(), 0);
+}
+
+static void what_is_put_is_found(void **state) {
+    (void)state;
+    struct vector_space spaces[] = {{7, 1}, {7, 2}, {8, 1}, {-3, 1}, {INT64_MAX, 1}};
+    assert_int_equal(vector_open(scratch), E_OK);
+    for (size_t i = 0; i < 300; i++)
+        put(spaces[model_below(COUNT_OF(spaces))], (int64_t)model_below(60) - 20,
+            (uint16_t)model_below(MODEL_PART_LIMIT + 1)); /* 0: it goes */
+    for (size_t i = 0; i < COUNT_OF(spaces); i++)
+        assert_true(model_agrees(spaces[i]));
+    assert_int_equal(pool_vector_drop(spaces[0]), E_OK);
+    model_drop(spaces[0]);
+    for (size_t i = 0; i < COUNT_OF(spaces); i++)
+        assert_true(model_agrees(spaces[i]));
+    assert_int_equal(pool_vector_drop((struct vector_space){0, 1}), E_OK);
+    model_drop((struct vector_space){0, 1});
+    for (size_t i = 0; i < COUNT_OF(spaces); i++)
+        assert_true(model_agrees(spaces[i]));
+    assert_int_equal(vector_stats().items, (int64_t)model.count);
+}
+
+static void an_item_comes_back_as_it_was(void **state) {
+    (void)state;
+    float values[MODEL_PART_LIMIT * MODEL_DIMS];
+    uint16_t parts;
+    assert_int_equal(vector_open(scratch), E_OK);
+    put(SPACE, 5, 3);
+    assert_int_equal(pool_vector_get(SPACE, 5, MODEL_DIMS, values, MODEL_PART_LIMIT, &parts), E_OK);
+    assert_int_equal(parts, 3);
+    const struct model_item *item = model_find(SPACE, 5);
+    for (int part = 0; part < 3; part++) {
+        double length = 0;
+        for (int i = 0; i < MODEL_DIMS; i++)
+            length += pow(values[part * MODEL_DIMS + i], 2);
+        assert_true(fabs(length - 1) < 0.02);
+        assert_true(model_cosine(values + part * MODEL_DIMS, item->values + part * MODEL_DIMS) >
+                    0.9995);
+    }
+    assert_int_equal(pool_vector_get(SPACE, 5, MODEL_DIMS, values, 2, &parts), E_OK);
+    assert_int_equal(parts, 2);
+    assert_int_equal(pool_vector_get(SPACE, 6, MODEL_DIMS, values, 2, &parts), E_OK);
+    assert_int_equal(parts, 0);
+    assert_int_equal(pool_vector_get((struct vector_space){9, 9}, 5, MODEL_DIMS, values, 2, &parts),
+                     E_OK);
+    assert_int_equal(parts, 0);
+    assert_int_equal(pool_vector_get(SPACE, 5, MODEL_DIMS - 1, values, 2, &parts), E_INPUT);
+}
+
+static void what_makes_no_sense_is_refused(void **state) {
+    (void)state;
+    float values[MODEL_DIMS] = {1}, question[MODEL_DIMS] = {1};
+    struct vector_hit hit;
+    size_t count;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    assert_int_equal(vector_open(scratch), E_OK);
+    put(SPACE, 1, 1);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct vector_item good = item_of(SPACE, 2, 1), wrong = {SPACE, 3, values, 1, MODEL_DIMS},
+                           both[] = {good, wrong};
+        values[MODEL_DIMS - 1] = bad[i];
+        assert_int_equal(pool_vector_write(both, 2, 9), E_INPUT);
+        assert_int_equal(vector_count(SPACE), 1); /* nothing of it */
+        assert_int_equal(vector_seen(), 0);
+        question[0] = bad[i];
+        struct vector_search search = {SPACE, question, MODEL_DIMS, 1, false};
+        assert_int_equal(pool_vector_search(&search, &hit, &count), E_INPUT);
+    }
+    struct vector_item item = item_of(SPACE, 2, 1);
+    item.dims = MODEL_DIMS - 1; /* the space has others */
+    assert_int_equal(pool_vector_write(&item, 1, 0), E_INPUT);
+    struct vector_search search = {SPACE, item.values, MODEL_DIMS - 1, 1, false};
+    assert_int_equal(pool_vector_search(&search, &hit, &count), E_INPUT);
+    item.dims = VECTOR_DIMS_LIMIT + 1;
+    assert_int_equal(pool_vector_write(&item, 1, 0), E_LIMIT);
+    item.dims = 1, item.parts = VECTOR_PARTS_LIMIT + 1;
+    assert_int_equal(pool_vector_write(&item, 1, 0), E_LIMIT);
+    assert_true(model_agrees(SPACE));
+}
+
+static void a_space_takes_other_dims_when_it_is_empty(void **state) {
+    (void)state;
+    struct vector_hit hit;
+    size_t count;
+    float values[] = {0, 3, 4}, zeros[3] = {0};
+    struct vector_item items[] = {{SPACE, 1, values, 1, 3}, {SPACE, 2, zeros, 1, 3}};
+    assert_int_equal(vector_open(scratch), E_OK);
+    put(SPACE, 1, 1);
+    put(SPACE, 1, 0);
+    assert_int_equal(pool_vector_write(items, 2, 0), E_OK);
+    struct vector_search search = {SPACE, values, 3, 1, false};
+    assert_int_equal(pool_vector_search(&search, &hit, &count), E_OK);
+    assert_true(count == 1 && hit.item == 1 && fabs(hit.cosine - 1) < 0.01);
+}
+
+static void seen_never_goes_back(void **state) {
+    (void)state;
+    assert_int_equal(vector_open(scratch), E_OK);
+    assert_int_equal(pool_vector_write(NULL, 0, 40), E_OK);
+    assert_int_equal(pool_vector_write(NULL, 0, 30), E_OK);
+    assert_int_equal(pool_vector_write(NULL, 0, 0), E_OK);
+    assert_int_equal(vector_seen(), 40);
+    vector_close();
+    assert_int_equal(vector_seen(), 0);
+    assert_int_equal(vector_open(scratch), E_OK);
+    assert_int_equal(vector_seen(), 40);
 }
 
 static void write_junk(const char *path, long from, long len) {
@@ -96,11 +219,11 @@ static void what_is_damaged_is_set_aside_and_made_anew(void **state) {
     static void (*const spoils[])(const char *) = {spoil_head, spoil_tree, cut_to_the_head};
     for (size_t i = 0; i < COUNT_OF(spoils); i++) {
         assert_int_equal(vector_open(scratch), E_OK);
+        put_many(SPACE, 1, 250);
         vector_close();
-        put_items(500);
         spoils[i](scratch_path("vectors/data.mdb"));
         assert_int_equal(vector_open(scratch), E_OK);
-        assert_int_equal(vector_count(), 0);
+        assert_int_equal(vector_count(SPACE), 0);
         assert_int_equal(folders_set_aside(), (int)i + 1);
         vector_close();
         usleep(2000); /* the names hold milliseconds */
@@ -112,13 +235,18 @@ static void what_cannot_be_written_is_refused(void **state) {
     FILE *file = fopen(scratch_path("vectors"), "w"); /* a file where the folder should be */
     fclose(file);
     assert_int_equal(vector_open(scratch), E_STORAGE);
-    assert_int_equal(vector_count(), 0);
+    assert_int_equal(vector_count(SPACE), 0);
 }
 
 int main(void) {
 #define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         IN_SCRATCH(it_is_made_counted_and_opened_again),
+        IN_SCRATCH(what_is_put_is_found),
+        IN_SCRATCH(an_item_comes_back_as_it_was),
+        IN_SCRATCH(what_makes_no_sense_is_refused),
+        IN_SCRATCH(a_space_takes_other_dims_when_it_is_empty),
+        IN_SCRATCH(seen_never_goes_back),
         IN_SCRATCH(what_is_damaged_is_set_aside_and_made_anew),
         IN_SCRATCH(what_cannot_be_written_is_refused),
     };
