@@ -490,6 +490,44 @@ CREATE TABLE prompt (
 -- Memory
 -- ====================================================================================================================
 
+-- What was said, as recall finds it: a row for each message that may be remembered, made from `message` and `variant` and at any time again
+-- (memory/turn_store.c). Hidden, deleted, unfinished and withheld messages have none.
+CREATE TABLE memory_turn (
+    message_id      INTEGER NOT NULL PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+    conversation_id INTEGER NOT NULL,
+    branch_id       INTEGER NOT NULL,
+    previous_id     INTEGER,                      -- the turn before it on its path; NULL: it is the first
+    side            INTEGER NOT NULL CHECK (side IN (0, 1)),  -- 0: a person speaks, 1: a character
+    speaker_id      INTEGER NOT NULL,             -- user or character
+    speaker_name    TEXT    NOT NULL,             -- as it was then
+    said_at         INTEGER NOT NULL,
+    is_question     INTEGER NOT NULL CHECK (is_question IN (0, 1)),  -- ends with a question mark
+    has_time        INTEGER NOT NULL CHECK (has_time IN (0, 1)),     -- says when something is
+    has_number      INTEGER NOT NULL CHECK (has_number IN (0, 1)),
+    text            TEXT    NOT NULL,             -- of the chosen variant
+    scope           TEXT    NOT NULL,             -- conversation_id again, as a word: so that a search walks through one talk's postings and no others
+    turn_norm_0     REAL,                         -- length of the mean of its sentences' vectors, by encoder.slot; NULL: no vectors yet
+    pair_norm_0     REAL,                         -- length of its own vector and the previous turn's together
+    turn_norm_1     REAL,
+    pair_norm_1     REAL
+) STRICT;
+-- All that scoring needs, without the texts.
+CREATE INDEX memory_turn_of_conversation ON memory_turn (conversation_id, message_id, branch_id, side, speaker_id, speaker_name, said_at,
+    is_question, has_time, has_number, turn_norm_0, pair_norm_0, turn_norm_1, pair_norm_1);
+CREATE VIRTUAL TABLE memory_words USING fts5 (
+    text, scope, content = 'memory_turn', content_rowid = 'message_id', columnsize = 0, tokenize = "porter unicode61 remove_diacritics 2"
+);
+CREATE TRIGGER memory_turn_added AFTER INSERT ON memory_turn BEGIN
+    INSERT INTO memory_words (rowid, text, scope) VALUES (new.message_id, new.text, new.scope);
+END;
+CREATE TRIGGER memory_turn_reworded AFTER UPDATE OF text, scope ON memory_turn BEGIN
+    INSERT INTO memory_words (memory_words, rowid, text, scope) VALUES ('delete', old.message_id, old.text, old.scope);
+    INSERT INTO memory_words (rowid, text, scope) VALUES (new.message_id, new.text, new.scope);
+END;
+CREATE TRIGGER memory_turn_gone AFTER DELETE ON memory_turn BEGIN
+    INSERT INTO memory_words (memory_words, rowid, text, scope) VALUES ('delete', old.message_id, old.text, old.scope);
+END;
+
 -- What was learnt (memory/memory_store.c). Every change here runs with freed pages overwritten, so that what is forgotten is in no file.
 -- One thing that is remembered, as a plain sentence. What contradicts it does not overwrite it: it is closed and points to what came after.
 CREATE TABLE memory_fact (

@@ -162,18 +162,26 @@ static struct str fold_ascii(struct arena *arena, struct str s) {
     return (struct str){out, s.len};
 }
 
-struct str text_fold(struct arena *arena, struct str s) {
+static struct str map_with(struct arena *arena, struct str s, utf8proc_option_t options) {
     if (skip_ascii(s, 0) == s.len)
         return fold_ascii(arena, s);
     s = text_repair(arena, s);
     utf8proc_uint8_t *folded;
     utf8proc_ssize_t len =
-        utf8proc_map((const utf8proc_uint8_t *)s.at, (utf8proc_ssize_t)s.len, &folded,
-                     UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD);
+        utf8proc_map((const utf8proc_uint8_t *)s.at, (utf8proc_ssize_t)s.len, &folded, options);
     BUG_IF(len < 0); /* the text is UTF-8, so only memory could have failed */
     struct str copy = str_dup(arena, str_of((const char *)folded, (size_t)len));
     free(folded);
     return copy;
+}
+
+struct str text_fold(struct arena *arena, struct str s) {
+    return map_with(arena, s, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD);
+}
+
+struct str text_bare(struct arena *arena, struct str s) {
+    return map_with(arena, s,
+                    UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK);
 }
 
 static bool is_word_part(uint32_t code_point) {
@@ -231,6 +239,53 @@ bool text_next_word(struct str text, size_t *at, struct str *word) {
     *at = end;
     *word = str_slice(text, start, end);
     return end > start;
+}
+
+/* --- single characters ------------------------------------------------------------------------ */
+
+enum text_class text_class(uint32_t code_point) {
+    switch (utf8proc_category((utf8proc_int32_t)code_point)) {
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+        return TEXT_SPACE;
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+        return TEXT_CONTROL;
+    case UTF8PROC_CATEGORY_MN:
+        return TEXT_MARK;
+    case UTF8PROC_CATEGORY_PC:
+    case UTF8PROC_CATEGORY_PD:
+    case UTF8PROC_CATEGORY_PS:
+    case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PI:
+    case UTF8PROC_CATEGORY_PF:
+    case UTF8PROC_CATEGORY_PO:
+        return TEXT_PUNCTUATION;
+    default:
+        return TEXT_PLAIN;
+    }
+}
+
+uint32_t text_lower(uint32_t code_point) {
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point);
+}
+
+size_t text_decompose(uint32_t code_point, uint32_t out[TEXT_DECOMPOSITION_LIMIT]) {
+    utf8proc_int32_t parts[TEXT_DECOMPOSITION_LIMIT];
+    int boundary = 0;
+    utf8proc_ssize_t count =
+        utf8proc_decompose_char((utf8proc_int32_t)code_point, parts, TEXT_DECOMPOSITION_LIMIT,
+                                UTF8PROC_DECOMPOSE, &boundary);
+    if (count < 1 || count > TEXT_DECOMPOSITION_LIMIT) { /* no code point of Unicode */
+        out[0] = code_point;
+        return 1;
+    }
+    for (utf8proc_ssize_t i = 0; i < count; i++)
+        out[i] = (uint32_t)parts[i];
+    return (size_t)count;
 }
 
 /* --- likeness --------------------------------------------------------------------------------- */

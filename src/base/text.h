@@ -18,6 +18,8 @@ struct str text_cut(struct str s,
 /* Case-folded, canonically composed, marks kept: for comparing keys and names. What is not UTF-8 is
  * repaired first. */
 struct str text_fold(struct arena *arena, struct str s);
+/* Folded, with accents and other marks off: "Café" is "cafe". For finding, not for telling apart. */
+struct str text_bare(struct arena *arena, struct str s);
 /* Replaces what is not UTF-8 by U+FFFD, one for each maximal part (Unicode 15 section 3.9); whole
  * text is given back as it is. */
 struct str text_repair(struct arena *arena, struct str s);
@@ -31,3 +33,19 @@ double text_similarity(struct str a, struct str b);
 /* The bytes of the character that starts at `at` (1 to 4), or 0 when no whole UTF-8 character
  * starts there. The code point may be NULL. */
 size_t text_char(struct str s, size_t at, uint32_t *code_point);
+
+/* --- single characters, for tokenizers -------------------------------------------------------- */
+
+enum text_class {
+    TEXT_PLAIN,       /* letters, digits, symbols, spacing marks, what is not assigned */
+    TEXT_SPACE,       /* Zs, Zl, Zp */
+    TEXT_CONTROL,     /* Cc, Cf, Cs, Co: also tab and line feed */
+    TEXT_MARK,        /* Mn: an accent that takes no place of its own */
+    TEXT_PUNCTUATION, /* P* */
+};
+enum text_class text_class(uint32_t code_point);
+uint32_t text_lower(uint32_t code_point); /* the simple mapping: one for one */
+
+#define TEXT_DECOMPOSITION_LIMIT 4 /* the longest canonical one of Unicode */
+/* Canonical decomposition (NFD) of one character; what has none is itself. Gives the count. */
+size_t text_decompose(uint32_t code_point, uint32_t out[TEXT_DECOMPOSITION_LIMIT]);

@@ -33,6 +33,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "store/db_inside.h"
+#include "store/word_counts.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -191,6 +192,8 @@ static enum err set_up(struct db *db) {
         db_script(db, is_writer ? writer_pragmas : reader_pragmas, "setting up the connection");
     if (err == E_OK && is_writer)
         err = require_wal(db);
+    if (err == E_OK)
+        err = word_counts_register(db->sqlite);
     if (is_writer)
         sqlite3_wal_hook(db->sqlite, count_pages, db);
     return err;
