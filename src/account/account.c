@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "base/zone.h"
 #include "store/job.h"
 
 #include <stdlib.h>
@@ -297,6 +298,20 @@ bool account_is_adult(struct db *db, int64_t user_id) {
     bool is_adult = user_load(db, &arena, user_id, &user) == E_OK && user.is_adult;
     arena_release(&arena);
     return is_adult;
+}
+
+int64_t account_utc_offset_ms(struct db *db, int64_t user_id, int64_t at_ms) {
+    struct arena arena;
+    struct user user;
+    const struct json_value *preferences;
+    int64_t offset_ms = 0;
+    arena_init(&arena);
+    if (user_load(db, &arena, user_id, &user) == E_OK &&
+        json_parse(&arena, user.preferences, &preferences, NULL) == E_OK)
+        offset_ms =
+            zone_offset_ms(json_string(json_member(preferences, "time_zone"), STR_NONE), at_ms);
+    arena_release(&arena);
+    return offset_ms;
 }
 
 /* --- the command line

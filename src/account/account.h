@@ -30,6 +30,8 @@ MUST_USE enum err account_persona(struct db *db, struct arena *arena, int64_t us
 /* True when this persona belongs to this person. */
 bool account_owns_persona(struct db *db, int64_t user_id, int64_t persona_id);
 bool account_is_adult(struct db *db, int64_t user_id);
+/* How far this person's clock is ahead of UTC at that moment, by their preference. */
+int64_t account_utc_offset_ms(struct db *db, int64_t user_id, int64_t at_ms);
 /* True when it is the picture of a person or a persona: a blob_used_fn. */
 bool account_uses_blob(struct db *db, struct str key);
 

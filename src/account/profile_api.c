@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/image.h"
+#include "base/zone.h"
 #include "loop/pool.h"
 #include "store/blob.h"
 
@@ -23,7 +24,7 @@ struct me_body {
 };
 
 struct preferences {
-    struct str theme, language, content_tier;
+    struct str theme, language, content_tier, time_zone;
     int64_t font_percent;
     bool memory_panel, typing_indicator, notifications, enter_sends;
 };
@@ -43,6 +44,7 @@ static const struct field preference_rows[] = {
     {"theme", FIELD_CHOICE, AT(struct preferences, theme), .choices = themes, .fallback = "system", .help = "Light, dark, or as the device has it."},
     {"language", FIELD_TEXT, AT(struct preferences, language), .max = 16, .fallback = "", .help = "Of the app: a language tag; empty: as the browser has it."},
     {"content_tier", FIELD_CHOICE, AT(struct preferences, content_tier), .choices = tiers, .fallback = "all_ages", .help = "The most that is shown; beyond all_ages only for adults."},
+    {"time_zone", FIELD_TEXT, AT(struct preferences, time_zone), .max = ZONE_NAME_MAX, .fallback = "UTC", .help = "Your clock, for {{time}} and {{date}}: an IANA name such as Europe/Berlin."},
     {"font_percent", FIELD_INT, AT(struct preferences, font_percent), .min = 75, .max = 200, .fallback = "100", .help = "Size of text."},
     {"memory_panel", FIELD_BOOL, AT(struct preferences, memory_panel), .fallback = "true", .help = "Show what a character remembers."},
     {"typing_indicator", FIELD_BOOL, AT(struct preferences, typing_indicator), .fallback = "true", .help = "Others see that you type."},
@@ -276,6 +278,9 @@ static void patch_preferences(struct request *request) {
         else if (has >> i & 1)
             preference_write(&json, &stored, &preference_rows[i]);
     json_object_end(&json);
+    if (request_has(request, struct preferences, time_zone) && !zone_is_known(said->time_zone))
+        return reply_field_problem(request, "time_zone",
+                                   "This server knows no time zone of that name.");
     struct op *op = op_new(request);
     op->change.preferences = str_dup(request->arena, buf_str(&buf));
     buf_release(&buf);

@@ -95,12 +95,16 @@ static struct civil civil_of(int64_t at_ms) {
     return civil;
 }
 
-static int64_t days_from_civil(int year, int month, int day) {
+int64_t clock_days(int year, int month, int day) {
     int64_t y = year - (month <= 2) + 400; /* an era later, so that nothing is negative */
     int64_t era = y / 400, year_of_era = y % 400;
     int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
     int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return era * 146097 + day_of_era - 719468 - 146097;
+}
+
+int clock_year(int64_t at_ms) {
+    return civil_of(at_ms).year;
 }
 
 static char *two(char *at, int value) {
@@ -190,7 +194,7 @@ static bool take_date(struct str *rest, int64_t *days) {
     int day = take_digits(rest, 2);
     if (day < 1 || day > days_in(year, month))
         return false;
-    *days = days_from_civil(year, month, day);
+    *days = clock_days(year, month, day);
     return true;
 }
 

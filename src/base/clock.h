@@ -17,6 +17,10 @@ void clock_init(void);
 int64_t clock_now_ms(void);
 int64_t clock_mono_us(void); /* never goes back, unless a test moves it back */
 
+/* Days since 1970-01-01, negative before it; years 0 to 9999. */
+int64_t clock_days(int year, int month, int day);
+int clock_year(int64_t at_ms); /* in UTC */
+
 #define RFC3339_LEN 24 /* 2026-11-21T03:52:00.123Z */
 /* Moments outside the years 0 to 9999 are shown as the first or last of them. */
 void clock_rfc3339(int64_t at_ms, char out[RFC3339_LEN + 1]);

@@ -213,12 +213,20 @@ static enum err make_greetings(struct creation *c, const struct character *chara
     if (chosen >= count)
         return E_INPUT;
     c->more_greetings = ARENA_ARRAY(arena, struct str, count);
+    const struct prompt_input input = {
+        .character = character,
+        .user_name = persona->name,
+        .persona = persona->description,
+        .conversation_id = c->conversation.id,
+        .utc_offset_ms =
+            account_utc_offset_ms(store_reader(), c->conversation.owner_id, clock_now_ms()),
+    };
     for (int64_t i = 0; i < count; i++) {
         struct str text;
         enum err err = character_greeting(arena, character, i, &text);
         if (err != E_OK)
             return err;
-        text = prompt_greeting(arena, character, persona->name, c->conversation.id, text);
+        text = prompt_greeting(arena, &input, text);
         if (i == 0)
             c->greeting.content = text;
         else

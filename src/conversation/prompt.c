@@ -74,6 +74,12 @@ static struct str shown_name(const struct prompt_input *input) {
     return character_shown_name(input->character);
 }
 
+/* What this talk says instead of the card. */
+static struct str scenario_of(const struct prompt_input *input) {
+    bool is_own = input->settings != NULL && input->settings->scenario.len > 0;
+    return is_own ? input->settings->scenario : input->character->scenario;
+}
+
 /* Macros replaced; a text whose expansion would pass the ceiling stays as it is. */
 static struct str expand(const struct builder *b, struct str text) {
     struct str out;
@@ -83,13 +89,23 @@ static struct str expand(const struct builder *b, struct str text) {
 static struct macro_context macros_of(const struct prompt_input *input) {
     uint64_t random;
     crypto_random(&random, sizeof random);
+    const struct character *character = input->character;
     struct macro_context macros = {
         .character = shown_name(input),
         .user = input->user_name,
         .persona = input->persona,
-        .description = input->character->description,
-        .personality = input->character->personality,
-        .scenario = input->character->scenario,
+        .group = input->group,
+        .description = character->description,
+        .personality = character->personality,
+        .scenario = scenario_of(input),
+        .mes_example = character->mes_example,
+        .first_mes = character->first_mes,
+        .system_prompt = character->system_prompt,
+        .post_history_instructions = character->post_history_instructions,
+        .creator_notes = character->creator_notes,
+        .character_version = character->character_version,
+        .model = input->model_name,
+        .utc_offset_ms = input->utc_offset_ms,
         .now_ms = clock_now_ms(),
         .seed = input->conversation_id,
         .random = random,
@@ -172,8 +188,7 @@ static void add_character(struct builder *b) {
                           str_printf(b->arena, STR_FMT "'s personality:", STR_ARG(name)).at,
                           c->personality),
                LEAST_USEFUL_TOKENS, budget / NOTE_SHARE);
-    limit_part(add_titled(b, "scenario", PRIORITY_PERSONALITY,
-                          "Scenario:", s->scenario.len > 0 ? s->scenario : c->scenario),
+    limit_part(add_titled(b, "scenario", PRIORITY_PERSONALITY, "Scenario:", scenario_of(b->input)),
                LEAST_USEFUL_TOKENS, budget / NOTE_SHARE);
     limit_part(add_titled(b, "persona", PRIORITY_PERSONA,
                           str_printf(b->arena, "About " STR_FMT ":", STR_ARG(input->user_name)).at,
@@ -313,8 +328,7 @@ static void fill_card(struct builder *b) {
         .examples = expand(b, c->mes_example),
         .description = expand(b, c->description),
         .personality = expand(b, c->personality),
-        .scenario =
-            expand(b, input->settings->scenario.len > 0 ? input->settings->scenario : c->scenario),
+        .scenario = expand(b, scenario_of(input)),
         .lore = lore,
         .lore_count = count,
     };
@@ -342,14 +356,9 @@ enum err prompt_assemble(struct arena *arena, const struct prompt_input *input,
     return prompt->message_count > 0 && prompt->used_tokens > 0 ? E_OK : E_LIMIT;
 }
 
-struct str prompt_greeting(struct arena *arena, const struct character *character,
-                           struct str user_name, int64_t conversation_id, struct str greeting) {
-    struct conversation_settings settings = {0};
-    struct prompt_input input = {.character = character,
-                                 .user_name = user_name,
-                                 .settings = &settings,
-                                 .conversation_id = conversation_id};
-    struct macro_context macros = macros_of(&input);
+struct str prompt_greeting(struct arena *arena, const struct prompt_input *input,
+                           struct str greeting) {
+    struct macro_context macros = macros_of(input);
     struct str out;
     return macro_expand(arena, greeting, &macros, &out) == E_OK ? out : greeting;
 }

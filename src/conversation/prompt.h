@@ -11,8 +11,10 @@
 /* What a prompt is made of. All borrowed for the length of the call; results are in the arena. */
 struct prompt_input {
     const struct character *character;
-    struct str user_name; /* persona or display name */
-    struct str persona;   /* description of the persona */
+    struct str user_name;  /* persona or display name */
+    struct str persona;    /* description of the persona */
+    struct str group;      /* names of all characters of the talk; STR_NONE: the character's */
+    int64_t utc_offset_ms; /* of the person's clock */
     const struct conversation_settings *settings;
     const struct lore_hit *lore; /* in prompt order, dropped ones at the end */
     size_t lore_count;
@@ -56,6 +58,7 @@ MUST_USE enum err prompt_assemble(struct arena *arena, const struct prompt_input
 /* The inspector's JSON. */
 void prompt_write(struct json *json, const struct prompt_input *input, const struct prompt *prompt);
 extern const struct shape prompt_shape;
-/* A greeting with its macros replaced, as the first message of a talk. */
-struct str prompt_greeting(struct arena *arena, const struct character *character,
-                           struct str user_name, int64_t conversation_id, struct str greeting);
+/* A greeting with its macros replaced, as the first message of a talk; `input` without lore,
+ * history, settings and model. */
+struct str prompt_greeting(struct arena *arena, const struct prompt_input *input,
+                           struct str greeting);

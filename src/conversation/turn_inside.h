@@ -50,6 +50,7 @@ struct turn {
     struct conversation_settings settings;
     struct character character;
     struct persona persona;
+    struct str group;     /* names of all who are in the talk, when it is more than one */
     struct message said;  /* the person's; id 0 when nobody spoke (regenerate, continue) */
     struct message reply; /* the character's; id 0 when none is wanted */
     int64_t leaf_id;      /* where the talk stood when the turn was admitted */

@@ -54,6 +54,16 @@ static enum err admit_reply(struct turn *turn) {
     return E_OK;
 }
 
+static struct str join_names(struct arena *arena, const struct participant *participants,
+                             size_t count) {
+    struct str names = STR_NONE;
+    for (size_t i = 0; i < count; i++)
+        if (!participants[i].is_gone)
+            names = str_printf(arena, STR_FMT "%s" STR_FMT, STR_ARG(names),
+                               names.len > 0 ? ", " : "", STR_ARG(participants[i].name));
+    return names;
+}
+
 static enum err admit_speaker(struct turn *turn) {
     struct participant *participants;
     size_t count;
@@ -62,6 +72,8 @@ static enum err admit_speaker(struct turn *turn) {
                                              &participants, &count);
     if (err != E_OK)
         return err;
+    if (count > 1)
+        turn->group = join_names(&turn->arena, participants, count);
     for (size_t i = 0; i < count; i++)
         if (!participants[i].is_gone &&
             character_load(db, &turn->prompt_arena, participants[i].character_id,
@@ -307,6 +319,8 @@ enum step stage_assemble(struct turn *turn) {
         .character = &turn->character,
         .user_name = turn->persona.name,
         .persona = turn->persona.description,
+        .group = turn->group,
+        .utc_offset_ms = account_utc_offset_ms(store_reader(), turn->order.user_id, clock_now_ms()),
         .settings = &turn->settings,
         .lore = turn->lore,
         .lore_count = turn->lore_count,

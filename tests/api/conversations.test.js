@@ -274,6 +274,36 @@ test("a card that keeps the house's prompt gets it with its names filled in", as
   assert.ok(!system.includes("{{"));
 });
 
+test("macros know the talk, the card and the person's clock", async () => {
+  const user = await t.newUser({ name: "Tia" });
+  const as = (method, path, body) => t.api(method, path, body, { token: user.token });
+  assert.equal((await as("GET", "/users/me/preferences")).json.time_zone, "UTC");
+  for (const wrong of ["Mars/Olympus", "../etc/passwd", "", "x".repeat(65)])
+    assert.equal((await as("PATCH", "/users/me/preferences", { time_zone: wrong })).json.errors[0].field, "time_zone", wrong);
+  const clock = (zone) => { // as people there would write it, and as the card asks for it
+    const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit" })
+      .formatToParts(new Date(Date.now() + (t.clock ?? 0))).map(({ type, value }) => [type, value]));
+    return `${parts.year}-${parts.month}-${parts.day} ${parts.hour}:${parts.minute}`;
+  };
+  const character = (await as("POST", "/characters", {
+    name: "Tock", description: "Now: {{isodate}} {{isotime}}.", scenario: "With {{group}}. Said last: [{{lastUserMessage}}] [{{lastCharMessage}}] by {{model}}.",
+    personality: "Once said: {{mesExamples}} Began: {{charFirstMessage}} Version {{charVersion}}, {{charCreatorNotes}}.",
+    mes_example: "<START>\n{{char}}: Tick.", first_mes: "It is {{isotime}}, {{user}}.", character_version: "1.4", creator_notes: "wound daily",
+  })).json;
+  for (const zone of ["Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati"]) {
+    assert.equal((await as("PATCH", "/users/me/preferences", { time_zone: zone })).json.time_zone, zone);
+    const before = clock(zone);
+    const conversation = (await as("POST", "/conversations", { character_ids: [character.id] })).json;
+    const greeting = (await as("GET", `/conversations/${conversation.id}/messages`)).json.items[0].content;
+    const sent = (await as("POST", `/conversations/${conversation.id}/messages`, { content: "What time is it?" })).json;
+    const prompt = JSON.stringify((await as("GET", `/conversations/${conversation.id}/messages/${sent.reply.id}/prompt`)).json);
+    const after = clock(zone);
+    assert.ok([before, after].some((now) => prompt.includes(`Now: ${now}.`)), `${zone}: ${before} in ${prompt.match(/Now: [^.]*/)?.[0]}`);
+    assert.ok([before, after].some((now) => greeting === `It is ${now.slice(11)}, Tia.`), greeting);
+    for (const text of ["With Tock.", "[What time is it?]", "Tock: Tick.", "Began: It is", "Version 1.4, wound daily"]) assert.ok(prompt.includes(text), text);
+  }
+});
+
 test("a persona is who one is in a talk", async () => {
   const persona = (await t.api("POST", "/users/me/personas", { name: "Captain Rook", description: "Keeps a parrot." })).json;
   const conversation = await talk({ persona_id: persona.id });
