@@ -72,6 +72,7 @@ const struct setting *const app_settings[] = {
     account_setting_rows,
     model_setting_rows,
     understudy_setting_rows,
+    embedder_setting_rows,
     log_setting_rows,
     NULL,
 };

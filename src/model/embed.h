@@ -50,3 +50,29 @@ extern const struct embed_port embed_builtin; /* vendor-free/embedder.c */
 extern const struct embed_port embed_openai;
 extern const struct embed_port embed_ollama;
 const struct embed_port *embed_port_find(struct str provider); /* NULL: unknown */
+
+/* --- any number of texts: embed.c cuts them into calls ---------------------------------------- */
+
+struct embed_batch_options {
+    const struct embed_port *port;
+    struct embed_endpoint endpoint;
+    const struct str *texts; /* stay until done */
+    size_t count;            /* at least 1 */
+    size_t call_texts;       /* of one call: 1 .. EMBED_BATCH_LIMIT */
+    bool is_urgent;
+    int tries; /* of one call, when trying again can help; the waits between them are short */
+};
+
+struct embed_batch;
+/* done comes exactly once, later. values then hold all texts; zeros for empty ones. */
+struct embed_batch *embed_batch_start(const struct embed_batch_options *options, embed_done_fn done,
+                                      void *ctx);
+void embed_batch_cancel(struct embed_batch *batch);
+/* Inside done: the values are the caller's from now on, to be freed. */
+float *embed_batch_take(struct embed_batch *batch);
+
+/* The setting of the built-in embedder: rows in model/setting.c, the value in its own folder. */
+struct embedder_settings {
+    struct str weights; /* a path; empty: inside the binary, or beside it */
+};
+extern struct embedder_settings embedder_settings;

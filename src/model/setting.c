@@ -1,7 +1,8 @@
-/* Rows of the sections [models] and [understudy]. */
+/* Rows of the sections [models], [understudy] and [embedder]. */
 #include "model/setting.h"
 
 #include "model/chat.h"
+#include "model/embed.h"
 
 #include "base/banned.h"
 
@@ -66,5 +67,18 @@ const struct setting understudy_setting_rows[] = {
      .max = INT64_MAX,
      .help =
          "Makes the stand-in repeatable: the same talk gets the same answer; 0 for a new one each time."},
+    {0},
+};
+
+const struct setting embedder_setting_rows[] = {
+    {.section = "embedder",
+     .key = "weights",
+     .type = SETTING_TEXT,
+     .at = &embedder_settings.weights,
+     .fallback = "",
+     .max = 4000,
+     .needs_restart = true,
+     .help =
+         "A file with the weights of the built-in embedder; empty takes those in the binary, or troupe.weights beside it."},
     {0},
 };

@@ -13,3 +13,4 @@ struct model_settings {
 extern struct model_settings model_settings;
 extern const struct setting model_setting_rows[];
 extern const struct setting understudy_setting_rows[];
+extern const struct setting embedder_setting_rows[];

@@ -1,0 +1,259 @@
+/*
+ * The stand-in behind the embedding port: a sentence encoder of our own (embedder_model.c) in the
+ * pool, so that memory by meaning needs no service.
+ *
+ * Two lanes. Questions, for which somebody waits, have one, and run to their end. The batches of the
+ * background have the other; they run in slices of SLICE_US and go to the back of the pool's queue
+ * after each, so that a reply's own work never waits for long, and a cancel is heard soon. Each lane
+ * has one call at work, whose texts are packed into passes of the model, many to a matrix product;
+ * a question never waits for a batch.
+ *
+ * A lane's scratch is mapped when its first call comes. REST_MS after the last call both go, and the
+ * pages of the weights leave the process: awake it is some 30 MB more than asleep.
+ *
+ * Who touches what: a call is the loop's, save while its job is in the pool, when `pass`, `values`
+ * and `next` are the pool thread's. `is_cancelled` is both's.
+ */
+#include "model/embed.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "embedder_file.h"
+#include "embedder_model.h"
+#include "loop/loop.h"
+#include "loop/pool.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/banned.h"
+
+#define CALL_MAGIC        0x656d6264u
+#define SLICE_US          20000 /* a step of a pass may end this much later again */
+#define REST_MS           30000
+#define LANE_WAITING_MOST 256 /* calls; more are E_BUSY */
+
+struct embed_call {
+    uint32_t magic;
+    struct list node; /* in lane.waiting */
+    struct lane *lane;
+    const struct str *texts;
+    size_t count, next; /* `next`: the first text that is in no finished pass */
+    struct embedder_pass pass;
+    bool is_in_pass;
+    atomic_bool is_cancelled;
+    enum err err;
+    embed_done_fn done;
+    void *ctx;
+    float *values;
+    const struct embedder_weights *weights;
+};
+
+struct lane {
+    struct pool_kind kind;
+    bool is_urgent;
+    struct list waiting;
+    size_t waiting_count;
+    struct embed_call *running;
+    struct embedder_scratch *scratch;
+};
+
+static struct lane questions = {.kind = {.name = "embed question", .running_limit = 1},
+                                .is_urgent = true};
+static struct lane batches = {.kind = {.name = "embed batch", .running_limit = 1}};
+static struct timer rest;
+
+static void run_next(struct lane *lane);
+
+/* --- sleep ------------------------------------------------------------------------------------ */
+
+static void drop_scratch(struct lane *lane) {
+    if (lane->scratch != NULL)
+        munmap(lane->scratch, sizeof(*lane->scratch));
+    lane->scratch = NULL;
+}
+
+static void fall_asleep(void *ctx) {
+    (void)ctx;
+    if (questions.running != NULL || batches.running != NULL)
+        return; /* whoever ends last winds the timer again */
+    drop_scratch(&questions);
+    drop_scratch(&batches);
+    embedder_file_rest(embedder_file_find());
+}
+
+static bool ensure_scratch(struct lane *lane) {
+    if (lane->scratch != NULL)
+        return true;
+    void *at = mmap(NULL, sizeof(*lane->scratch), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) {
+        log_error("embedder", "there is no memory for a pass");
+        return false;
+    }
+    lane->scratch = at;
+    return true;
+}
+
+/* --- the end of a call ------------------------------------------------------------------------ */
+
+static void answer(void *ctx) {
+    struct embed_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    if (atomic_load(&call->is_cancelled))
+        call->err = E_CANCELLED;
+    struct embed_answer answer = {.err = call->err, .dims = EMBEDDER_DIMS};
+    if (call->err == E_OK)
+        answer.values = call->values;
+    else if (call->err == E_ABSENT)
+        answer.detail = STR("the weights of the built-in embedder are not in this build");
+    call->done(&answer, call->ctx);
+    call->magic = 0;
+    free(call->values);
+    free(call);
+}
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+static void pool_fill(struct embed_call *call) {
+    embedder_pass_init(&call->pass, call->weights, embedder_kernel_best(), call->lane->scratch);
+    for (size_t i = call->next; i < call->count; i++)
+        if (!embedder_pass_add(&call->pass, call->texts[i]))
+            break;
+    call->is_in_pass = true;
+}
+
+static void pool_step(struct embed_call *call) {
+    if (!call->is_in_pass)
+        pool_fill(call);
+    if (embedder_pass_step(&call->pass))
+        return;
+    embedder_pass_result(&call->pass, call->values + call->next * EMBEDDER_DIMS);
+    call->next += call->pass.text_count;
+    call->is_in_pass = false;
+}
+
+static void pool_slice(void *ctx) {
+    struct embed_call *call = ctx;
+    int64_t until_us = clock_mono_us() + SLICE_US;
+    while (call->next < call->count && !atomic_load(&call->is_cancelled)) {
+        pool_step(call);
+        if (!call->lane->is_urgent && clock_mono_us() >= until_us)
+            break;
+    }
+}
+
+static void slice_done(enum err err, void *ctx);
+
+/* Into the pool, unless it has ended. A refusal ends the call; whoever asked tries again. */
+static void submit(struct embed_call *call) {
+    struct lane *lane = call->lane;
+    if (loop_phase() == LOOP_STOPPED || atomic_load(&call->is_cancelled))
+        call->err = E_CANCELLED;
+    else if (!ensure_scratch(lane))
+        call->err = E_BUSY;
+    else
+        call->err = pool_run(&lane->kind, pool_slice, slice_done, call, NULL);
+    if (call->err == E_OK)
+        return;
+    lane->running = NULL;
+    answer(call);
+    run_next(lane);
+}
+
+static void slice_done(enum err err, void *ctx) {
+    struct embed_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    if (err == E_OK && call->next < call->count) {
+        submit(call);
+        return;
+    }
+    struct lane *lane = call->lane;
+    call->err = err;
+    lane->running = NULL;
+    run_next(lane);
+    answer(call);
+}
+
+static void run_next(struct lane *lane) {
+    if (lane->running != NULL)
+        return;
+    if (lane->waiting_count == 0) {
+        timer_start(&rest, REST_MS, fall_asleep, NULL);
+        return;
+    }
+    struct embed_call *call = CONTAINER_OF(lane->waiting.next, struct embed_call, node);
+    list_remove(&call->node);
+    lane->waiting_count--;
+    lane->running = call;
+    submit(call);
+}
+
+/* --- the port --------------------------------------------------------------------------------- */
+
+static bool is_available(void) {
+    return embedder_file_find() != NULL;
+}
+
+static struct embed_call *make_call(const struct embed_request *request, embed_done_fn done,
+                                    void *ctx) {
+    struct embed_call *call = calloc(1, sizeof(*call));
+    float *values = calloc(request->count, EMBEDDER_DIMS * sizeof(*values));
+    if (call == NULL || values == NULL)
+        BUG("out of memory");
+    call->magic = CALL_MAGIC;
+    call->lane = request->is_urgent ? &questions : &batches;
+    call->texts = request->texts;
+    call->count = request->count;
+    call->done = done;
+    call->ctx = ctx;
+    call->values = values;
+    call->weights = embedder_file_find();
+    return call;
+}
+
+static void begin(void *ctx) {
+    run_next(ctx);
+}
+
+static struct embed_call *start(const struct embed_request *request, embed_done_fn done,
+                                void *ctx) {
+    BUG_IF(request->count == 0 || request->count > EMBED_BATCH_LIMIT);
+    struct embed_call *call = make_call(request, done, ctx);
+    struct lane *lane = call->lane;
+    if (call->weights == NULL || lane->waiting_count >= LANE_WAITING_MOST) {
+        call->err = call->weights == NULL ? E_ABSENT : E_BUSY;
+        loop_later(answer, call);
+        return call;
+    }
+    if (lane->scratch == NULL)
+        embedder_file_wake(call->weights);
+    if (lane->waiting.next == NULL)
+        list_init(&lane->waiting);
+    list_add_last(&lane->waiting, &call->node);
+    lane->waiting_count++;
+    loop_later(begin, lane);
+    return call;
+}
+
+static void cancel(struct embed_call *call) {
+    MAGIC_CHECK(call, CALL_MAGIC);
+    atomic_store(&call->is_cancelled, true);
+    if (!list_is_linked(&call->node))
+        return; /* at work: the pool sees it at the next step; or it is answered already */
+    list_remove(&call->node);
+    call->lane->waiting_count--;
+    call->err = E_CANCELLED;
+    loop_later(answer, call);
+}
+
+const struct embed_port embed_builtin = {
+    .provider = "builtin",
+    .is_available = is_available,
+    .start = start,
+    .cancel = cancel,
+};

@@ -1,0 +1,17 @@
+/*
+ * Which kernels this build has, and which of them this machine can run best. A kernel for another
+ * processor family is not compiled at all.
+ */
+#include "embedder_kernel.h"
+
+const struct embedder_kernel *const embedder_kernels[] = {&embedder_kernel_plain, NULL};
+
+const struct embedder_kernel *embedder_kernel_best(void) {
+    static const struct embedder_kernel *best; /* the same answer from every thread */
+    const struct embedder_kernel *found = __atomic_load_n(&best, __ATOMIC_RELAXED);
+    for (size_t i = 0; found == NULL; i++)
+        if (embedder_kernels[i]->is_supported())
+            found = embedder_kernels[i];
+    __atomic_store_n(&best, found, __ATOMIC_RELAXED);
+    return found;
+}
