@@ -41,6 +41,7 @@ CREATE TABLE job (
     updated_at   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX job_due ON job (kind, state, run_at);  -- each kind has its own limit, so each asks for its own next
+CREATE INDEX job_of_user ON job (user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX job_leased ON job (lease_until) WHERE state = 'running';
 CREATE INDEX job_over ON job (updated_at) WHERE state IN ('done', 'cancelled');  -- kept for a day
 CREATE INDEX job_dead ON job (updated_at) WHERE state = 'dead';  -- kept for 30 days: somebody may look at them and try again
@@ -160,6 +161,31 @@ CREATE TABLE login_failure (
     locked_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX login_failure_old ON login_failure (last_at);
+
+-- Who of the staff did what to whom: written in the transaction of the deed (store/audit.h). Names are looked up, not kept.
+CREATE TABLE audit (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    actor_id    INTEGER,                          -- NULL: the command line, or the house itself
+    action      TEXT    NOT NULL,                 -- 'user.role', 'settings.change' ...
+    target_kind TEXT    NOT NULL,
+    target_id   INTEGER,
+    detail      TEXT    NOT NULL DEFAULT '{}'     -- JSON: what it was and what it became; never a secret
+) STRICT;
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never rewritten');
+END;
+CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never shortened');
+END;
+
+-- Settings that an admin changed in the running house: weaker than environment and flags, stronger than the file (base/config.h).
+CREATE TABLE setting (
+    name       TEXT    NOT NULL PRIMARY KEY,      -- 'section.key'
+    value      TEXT    NOT NULL,                  -- as it would stand in the file; never a secret
+    changed_by INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- ====================================================================================================================
 -- Characters and lore
@@ -438,6 +464,7 @@ CREATE TABLE message (
     variant_count   INTEGER NOT NULL DEFAULT 1,
     hidden          INTEGER NOT NULL DEFAULT 0 CHECK (hidden IN (0, 1)),  -- shown to people, not to the model
     external_id     TEXT,                         -- the sender's own key, of an import
+    extra           TEXT,                         -- what else the sender had with it: JSON object, kept for the way back
     revision        INTEGER NOT NULL DEFAULT 1,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
@@ -514,19 +541,10 @@ CREATE TABLE memory_turn (
 -- All that scoring needs, without the texts.
 CREATE INDEX memory_turn_of_conversation ON memory_turn (conversation_id, message_id, branch_id, side, speaker_id, speaker_name, said_at,
     is_question, has_time, has_number, turn_norm_0, pair_norm_0, turn_norm_1, pair_norm_1);
+-- Their words; rowid = message_id; written with the row by turn_store.c (FTS5 in a trigger needs a schema that is trusted, and ours is not).
 CREATE VIRTUAL TABLE memory_words USING fts5 (
     text, scope, content = 'memory_turn', content_rowid = 'message_id', columnsize = 0, tokenize = "porter unicode61 remove_diacritics 2"
 );
-CREATE TRIGGER memory_turn_added AFTER INSERT ON memory_turn BEGIN
-    INSERT INTO memory_words (rowid, text, scope) VALUES (new.message_id, new.text, new.scope);
-END;
-CREATE TRIGGER memory_turn_reworded AFTER UPDATE OF text, scope ON memory_turn BEGIN
-    INSERT INTO memory_words (memory_words, rowid, text, scope) VALUES ('delete', old.message_id, old.text, old.scope);
-    INSERT INTO memory_words (rowid, text, scope) VALUES (new.message_id, new.text, new.scope);
-END;
-CREATE TRIGGER memory_turn_gone AFTER DELETE ON memory_turn BEGIN
-    INSERT INTO memory_words (memory_words, rowid, text, scope) VALUES ('delete', old.message_id, old.text, old.scope);
-END;
 
 -- What was learnt (memory/memory_store.c). Every change here runs with freed pages overwritten, so that what is forgotten is in no file.
 -- One thing that is remembered, as a plain sentence. What contradicts it does not overwrite it: it is closed and points to what came after.

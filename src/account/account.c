@@ -282,6 +282,34 @@ enum err account_persona(struct db *db, struct arena *arena, int64_t user_id, in
     return err;
 }
 
+static bool is_same_name(struct arena *arena, struct str a, struct str b) {
+    return str_eq(text_fold(arena, a), text_fold(arena, b));
+}
+
+enum err account_persona_named(struct tx *tx, int64_t user_id, struct str name,
+                               int64_t *persona_id) {
+    struct arena arena;
+    struct persona *items;
+    size_t count;
+    struct user user;
+    arena_init(&arena);
+    *persona_id = 0;
+    enum err err = persona_list(tx_db(tx), &arena, user_id, &items, &count);
+    if (err == E_OK)
+        err = user_load(tx_db(tx), &arena, user_id, &user);
+    for (size_t i = 0; i < count && err == E_OK && *persona_id == 0; i++)
+        if (is_same_name(&arena, items[i].name, name))
+            *persona_id = items[i].id;
+    if (err == E_OK && *persona_id == 0 && !is_same_name(&arena, user.display_name, name)) {
+        struct persona persona = {.id = id_new(), .name = name, .description = STR("")};
+        err = persona_insert(tx, user_id, &persona, clock_now_ms());
+        *persona_id = err == E_OK ? persona.id : 0;
+        err = err == E_LIMIT ? E_OK : err;
+    }
+    arena_release(&arena);
+    return err;
+}
+
 bool account_owns_persona(struct db *db, int64_t user_id, int64_t persona_id) {
     struct arena arena;
     struct persona persona;

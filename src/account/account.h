@@ -27,6 +27,10 @@ struct persona {
  * the display name. */
 MUST_USE enum err account_persona(struct db *db, struct arena *arena, int64_t user_id,
                                   int64_t persona_id, struct persona *persona);
+/* Inside a write: this person's persona of that name (case does not count), made when there is none;
+ * 0 when the name is their display name, or they have as many personas as one can have. */
+MUST_USE enum err account_persona_named(struct tx *tx, int64_t user_id, struct str name,
+                                        int64_t *persona_id);
 /* True when this persona belongs to this person. */
 bool account_owns_persona(struct db *db, int64_t user_id, int64_t persona_id);
 bool account_is_adult(struct db *db, int64_t user_id);

@@ -39,6 +39,8 @@ struct character {
  * only if the reader is one or the owner). E_ABSENT otherwise, also when it is in the trash. */
 MUST_USE enum err character_load(struct db *db, struct arena *arena, int64_t id, int64_t user_id,
                                  struct character *character);
+/* This person's own character of exactly that name, the newest. E_ABSENT when there is none. */
+MUST_USE enum err character_named(struct db *db, int64_t user_id, struct str name, int64_t *id);
 /* The greeting: 0 is first_mes, 1.. the alternates. E_INPUT past the end. Macros are not replaced.
  */
 MUST_USE enum err character_greeting(struct arena *arena, const struct character *character,

@@ -626,3 +626,15 @@ enum err character_store_remove_favourite(struct tx *tx, int64_t user_id, int64_
     enum err err = stmt_run(s);
     return err != E_OK ? err : stmt_changed(s) > 0 ? E_OK : E_ABSENT;
 }
+
+/* --- by name -------------------------------------------------------------------------------- */
+
+enum err character_named(struct db *db, int64_t user_id, struct str name, int64_t *id) {
+    struct stmt *s = DB_SQL(db, "SELECT id FROM character INDEXED BY character_of_owner "
+                                "WHERE owner_id = :owner AND deleted_at IS NULL AND name = :name "
+                                "ORDER BY id DESC LIMIT 1");
+    bind_id(s, ":owner", user_id);
+    bind_str(s, ":name", name);
+    *id = stmt_int(s, 0);
+    return *id != 0 ? E_OK : E_ABSENT;
+}

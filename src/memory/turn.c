@@ -122,12 +122,13 @@ enum err memory_touch_message(struct tx *tx, int64_t message_id, int64_t convers
 }
 
 enum err memory_add_turn(struct tx *tx, const struct memory_turn *turn) {
-    enum err err = turn_save(tx, turn);
+    enum err err = turn_add(tx, turn);
     return err != E_OK ? err
                        : index_touch_vectors(tx, &memory_message_kind, turn->message_id,
                                              turn->conversation_id, turn->conversation_id);
 }
 
 enum err memory_drop_conversation(struct tx *tx, int64_t conversation_id) {
-    return index_drop(tx, conversation_id, conversation_id);
+    enum err err = turn_remove_all(tx, conversation_id);
+    return err != E_OK ? err : index_drop(tx, conversation_id, conversation_id);
 }

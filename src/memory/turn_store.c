@@ -74,7 +74,25 @@ enum err turn_of_message(struct db *db, struct arena *arena, int64_t message_id,
     return E_OK;
 }
 
-enum err turn_save(struct tx *tx, const struct memory_turn *turn) {
+/* An index over another table forgets a row only when it is told what stood there. */
+static enum err unindex(struct tx *tx, int64_t message_id) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "INSERT INTO memory_words (memory_words, rowid, text, scope) "
+                          "SELECT 'delete', message_id, text, scope FROM memory_turn "
+                          "WHERE message_id = :message");
+    bind_id(s, ":message", message_id);
+    return stmt_run(s);
+}
+
+static enum err index_words(struct tx *tx, int64_t message_id) {
+    struct stmt *s = DB_SQL(tx_db(tx), "INSERT INTO memory_words (rowid, text, scope) "
+                                       "SELECT message_id, text, scope FROM memory_turn "
+                                       "WHERE message_id = :message");
+    bind_id(s, ":message", message_id);
+    return stmt_run(s);
+}
+
+static enum err save_row(struct tx *tx, const struct memory_turn *turn) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
         "INSERT INTO memory_turn (message_id, conversation_id, branch_id, previous_id, side, "
@@ -102,9 +120,36 @@ enum err turn_save(struct tx *tx, const struct memory_turn *turn) {
     return stmt_run(s);
 }
 
+enum err turn_save(struct tx *tx, const struct memory_turn *turn) {
+    enum err err = unindex(tx, turn->message_id);
+    return err != E_OK ? err : turn_add(tx, turn);
+}
+
+enum err turn_add(struct tx *tx, const struct memory_turn *turn) {
+    enum err err = save_row(tx, turn);
+    return err != E_OK ? err : index_words(tx, turn->message_id);
+}
+
 enum err turn_remove(struct tx *tx, int64_t message_id) {
+    enum err err = unindex(tx, message_id);
+    if (err != E_OK)
+        return err;
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM memory_turn WHERE message_id = :message");
     bind_id(s, ":message", message_id);
+    return stmt_run(s);
+}
+
+enum err turn_remove_all(struct tx *tx, int64_t conversation_id) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "INSERT INTO memory_words (memory_words, rowid, text, scope) "
+                          "SELECT 'delete', message_id, text, scope FROM memory_turn "
+                          "WHERE conversation_id = :conversation");
+    bind_id(s, ":conversation", conversation_id);
+    enum err err = stmt_run(s);
+    if (err != E_OK)
+        return err;
+    s = DB_SQL(tx_db(tx), "DELETE FROM memory_turn WHERE conversation_id = :conversation");
+    bind_id(s, ":conversation", conversation_id);
     return stmt_run(s);
 }
 

@@ -25,7 +25,11 @@ MUST_USE enum err turn_of_message(struct db *db, struct arena *arena, int64_t me
 /* Only its text; E_ABSENT as above. */
 MUST_USE enum err turn_text(struct db *db, struct arena *arena, int64_t message_id,
                             struct memory_turn *turn);
+/* Row and words, new or instead of what was there. */
 MUST_USE enum err turn_save(struct tx *tx, const struct memory_turn *turn);
+/* Of a message that has no turn yet: a look-up less. */
+MUST_USE enum err turn_add(struct tx *tx, const struct memory_turn *turn);
+MUST_USE enum err turn_remove_all(struct tx *tx, int64_t conversation_id);
 MUST_USE enum err turn_remove(struct tx *tx, int64_t message_id);
 /* The lengths of sums of vectors; see schema.sql. */
 MUST_USE enum err turn_norms_save(struct tx *tx, int64_t message_id, int slot, double turn_norm,
