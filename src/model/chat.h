@@ -68,6 +68,9 @@ struct chat_request {
     struct chat_sampling sampling;
     struct chat_endpoint endpoint;
     bool is_continue; /* the last message is an assistant's, to be gone on with */
+    struct str
+        json_schema; /* the answer is to be JSON like this, where the endpoint can; STR_NONE: text */
+    bool is_background; /* nobody waits for it: set by background.c */
 };
 
 struct chat_usage {

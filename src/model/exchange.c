@@ -106,6 +106,10 @@ static const struct {
     {WITHOUT_FREE_ROLES, {"alternat", 8}},
     {WITHOUT_FREE_ROLES, {"ystem role", 10}},
     {WITHOUT_CACHE_MARKS, {"cache_control", 13}},
+    {WITHOUT_SCHEMA, {"response_format", 15}},
+    {WITHOUT_SCHEMA, {"json_schema", 11}},
+    {WITHOUT_SCHEMA, {"'format'", 8}},
+    {WITHOUT_SCHEMA, {"grammar", 7}},
 };
 
 /* What the next attempt should leave out; 0: the refusal is about something else. Jinja's

@@ -30,6 +30,7 @@ enum without {
     WITHOUT_PREFILL = 256,    /* going on is asked for in words */
     WITHOUT_FREE_ROLES = 512, /* turns must alternate, no system role */
     WITHOUT_CACHE_MARKS = 1024,
+    WITHOUT_SCHEMA = 2048, /* JSON is asked for in words alone */
 };
 
 struct exchange_headers {

@@ -72,6 +72,36 @@ const struct model *model_find(int64_t id) {
     return find(id);
 }
 
+static struct str host_of(struct str url) {
+    ptrdiff_t scheme = str_find(url, STR("://"), 0);
+    size_t from = scheme < 0 ? 0 : (size_t)scheme + 3;
+    bool is_six = from < url.len && url.at[from] == '[';
+    size_t to = from += is_six;
+    while (to < url.len && url.at[to] != '/' && url.at[to] != (is_six ? ']' : ':'))
+        to++;
+    return str_slice(url, from, to);
+}
+
+bool model_is_local(const struct model *model) {
+    static const char *const beginnings[] = {"127.", "10.", "192.168.", "169.254.",
+                                             "fe80", "fd",  "fc"};
+    struct str host = host_of(model->base_url);
+    int64_t second = 0;
+    if (str_find_char(host, '.', 0) < 0 && str_find_char(host, ':', 0) < 0)
+        return true; /* localhost, a name in the house's network or of a container */
+    if (str_eq(host, STR("::1")) || str_ends(host, STR(".local")) || str_ends(host, STR(".lan")) ||
+        str_ends(host, STR(".internal")))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(beginnings); i++)
+        if (str_starts(host, str_from(beginnings[i])) &&
+            (beginnings[i][0] != 'f' || str_find_char(host, ':', 0) > 0))
+            return true;
+    struct str rest = host, part;
+    bool is_172 = str_next(&rest, '.', &part) && str_eq(part, STR("172")) &&
+                  str_next(&rest, '.', &part) && str_to_int(part, &second) == E_OK;
+    return is_172 && second >= 16 && second <= 31;
+}
+
 size_t model_route(struct str route, const struct model *models[ROUTE_LENGTH_LIMIT]) {
     size_t count = 0;
     for (size_t i = 0; i < registry.routes.count && count < ROUTE_LENGTH_LIMIT; i++) {

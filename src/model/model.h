@@ -24,6 +24,9 @@ struct model {
 MUST_USE enum err model_reload(void);
 const struct model *model_find(int64_t id);
 const struct model *model_at(size_t index); /* in the order of their names; NULL past the end */
+/* True when its endpoint is on this machine or in a private network: there one request usually holds
+ * up the next. */
+bool model_is_local(const struct model *model);
 /*
  * The enabled models of a route in order; gives the count (0: the Understudy speaks). A model's own
  * id, as text, is a route of one. Pointers are valid until the registry is loaded again.
@@ -46,7 +49,7 @@ MUST_USE enum err model_endpoint(struct arena *arena, const struct model *model,
 /* A usage row, inside the transaction that keeps the reply. */
 struct usage_record {
     int64_t user_id, conversation_id, message_id, model_id;
-    const char *task;    /* "chat" */
+    const char *task;    /* "chat", "memory" */
     const char *outcome; /* 'complete', 'stopped', 'interrupted', 'failed' */
     int64_t prompt_tokens, reply_tokens;
     bool is_estimated;

@@ -106,6 +106,10 @@ static void write_body(struct chat_call *call, struct arena *arena, struct json 
     JSON_BOOL(json, "stream", true);
     JSON_STR(json, "keep_alive", STR(KEEP_ALIVE));
     write_options(json, call->request);
+    if (call->request->json_schema.len > 0 && !(call->without & WITHOUT_SCHEMA)) {
+        call->sent |= WITHOUT_SCHEMA;
+        JSON_RAW(json, "format", call->request->json_schema);
+    }
     json_object_end(json);
 }
 

@@ -207,6 +207,19 @@ static void write_continue(struct chat_call *call, struct json *json, unsigned w
     JSON_BOOL(json, "add_generation_prompt", false);
 }
 
+static void write_schema(struct chat_call *call, struct json *json, unsigned without) {
+    if (call->request->json_schema.len == 0 || !may_send(call, without, WITHOUT_SCHEMA))
+        return;
+    JSON_OBJECT(json, "response_format");
+    JSON_STR(json, "type", STR("json_schema"));
+    JSON_OBJECT(json, "json_schema");
+    JSON_STR(json, "name", STR("answer"));
+    JSON_BOOL(json, "strict", true);
+    JSON_RAW(json, "schema", call->request->json_schema);
+    json_object_end(json);
+    json_object_end(json);
+}
+
 static void write_body(struct chat_call *call, struct arena *arena, struct json *json) {
     const struct chat_request *request = call->request;
     size_t known = dialect_of(&request->endpoint);
@@ -223,6 +236,7 @@ static void write_body(struct chat_call *call, struct arena *arena, struct json 
     write_sampling(call, json, without, dialect);
     write_stops(call, json, without, dialect);
     write_continue(call, json, without, dialect);
+    write_schema(call, json, without);
     json_object_end(json);
 }
 

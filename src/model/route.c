@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "loop/loop.h"
+#include "model/background.h"
 #include "model/model.h"
 #include "model/setting.h"
 #include "model/tokens.h"
@@ -57,6 +58,7 @@ struct route_call {
     void *ctx;
     int64_t models[ROUTE_LENGTH_LIMIT]; /* 0 stands for the Understudy */
     size_t count, at;                   /* `at` is asked now */
+    int64_t held_id;                    /* the model at which background calls wait for this one */
     int64_t reply_tokens;               /* what the caller asked for */
     struct arena arena;                 /* of the endpoint that is asked now */
     const struct chat_port *port;
@@ -226,6 +228,18 @@ static void call_free(struct route_call *call) {
     free(call);
 }
 
+/* A person's turn is at this model now (0: at none any more). */
+static void hold(struct route_call *call, int64_t model_id) {
+    if (call->request->is_background || call->held_id == model_id)
+        return;
+    if (call->held_id != 0)
+        background_resume(call->held_id);
+    call->held_id = model_id;
+    const struct model *model = model_id ? model_find(model_id) : NULL;
+    if (model_id != 0)
+        background_yield(model_id, model != NULL && model_is_local(model));
+}
+
 static void clear_endpoint(struct route_call *call) {
     call->request->endpoint = (struct chat_endpoint){0};
     call->request->sampling.reply_tokens = call->reply_tokens;
@@ -237,6 +251,7 @@ static void tell_failed(struct route_call *call) {
     call->failure.detail = str_from(call->detail);
     if (call->is_cancelled)
         call->failure = (struct chat_failure){.err = E_CANCELLED, .detail = STR("stopped")};
+    hold(call, 0);
     clear_endpoint(call);
     call->events.failed(call->ctx, &call->failure);
     call_free(call);
@@ -282,6 +297,7 @@ static void on_done(void *ctx, enum chat_finish finish, const struct chat_usage 
         note_success(breaker);
     count_outcome(E_OK);
     calibrate(call, usage);
+    hold(call, 0);
     clear_endpoint(call);
     call->events.done(call->ctx, finish, usage);
     call_free(call);
@@ -365,6 +381,7 @@ static void try_next(struct route_call *call) {
         tell_failed(call);
         return;
     }
+    hold(call, call->models[call->at]);
     call->asked_us = clock_mono_us();
     call->events.began(call->ctx, &call->request->endpoint);
     call->chat = call->port->start(call->request, &EVENTS, call);
