@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,7 +76,7 @@ static enum err shape_values(struct change *change) {
         entry->value.mv_size = vector_single_bytes(entry->item->dims, entry->item->parts);
         entry->value.mv_data = malloc(entry->value.mv_size);
         BUG_IF(entry->value.mv_data == NULL);
-        if (!vector_single_write(entry->item, entry->value.mv_data))
+        if (!vector_single_shape(entry->item, entry->value.mv_data))
             return E_INPUT;
     }
     return E_OK;
@@ -124,6 +123,19 @@ static int tail_put(MDB_txn *txn, const struct entry *entry, struct vector_head 
     return mdb_put(txn, vector_table(), &k, &v, 0);
 }
 
+static int blocks_remove(MDB_txn *txn, const struct entry *entries, size_t count,
+                         struct vector_head *head) {
+    if (head->blocks == 0)
+        return 0;
+    int64_t *items = malloc(count * sizeof(*items));
+    BUG_IF(items == NULL);
+    for (size_t i = 0; i < count; i++)
+        items[i] = entries[i].item->id;
+    int result = vector_blocks_remove(txn, entries[0].item->space, head, items, count);
+    free(items);
+    return result;
+}
+
 /* Entries of one space. */
 static int change_space(MDB_txn *txn, const struct entry *entries, size_t count,
                         struct vector_totals *totals) {
@@ -136,8 +148,12 @@ static int change_space(MDB_txn *txn, const struct entry *entries, size_t count,
     result = 0;
     for (size_t i = 0; i < count && result == 0; i++)
         result = tail_remove(txn, entries[i].item, &head);
+    if (result == 0)
+        result = blocks_remove(txn, entries, count, &head);
     for (size_t i = 0; i < count && result == 0; i++)
         result = tail_put(txn, &entries[i], &head);
+    if (result == 0)
+        result = vector_blocks_merge(txn, space, &head);
     if (result != 0)
         return result;
     totals->items += head.items - items;

@@ -47,12 +47,16 @@ enum err vector_err(int result);
 enum vector_kind {
     VECTOR_HEAD = 1, /* struct vector_head; item is 0 */
     VECTOR_TAIL,     /* an item of its own */
+    VECTOR_SIGNS,    /* of a block; item is where the block begins */
+    VECTOR_ROWS,     /* of the same block */
 };
-#define VECTOR_KEY_LEN 21
+#define VECTOR_BLOCK_MOST 1024 /* rows of a block, at the most */
+#define VECTOR_KEY_LEN    21
 struct vector_key {
     uint8_t bytes[VECTOR_KEY_LEN];
 };
 struct vector_key vector_key(struct vector_space space, enum vector_kind kind, int64_t item);
+struct vector_key vector_key_at(const struct vector_key *like, int64_t item); /* same kind */
 int64_t vector_key_item(MDB_val key);
 /* True when the key begins as `like` does: same encoder and space (and kind). */
 #define VECTOR_KEY_SPACE 12
@@ -70,6 +74,7 @@ struct vector_head {
 };
 /* MDB_NOTFOUND (and zeros) when there is no such space, MDB_CORRUPTED when it cannot be. */
 int vector_head_get(MDB_txn *txn, struct vector_space space, struct vector_head *head);
+bool vector_head_read(MDB_val value, struct vector_head *head);
 int vector_head_put(MDB_txn *txn, struct vector_space space, const struct vector_head *head);
 
 /* An item of the tail: dims, parts, then a scale for each part, then the rows. */
@@ -80,6 +85,90 @@ struct vector_single {
 };
 bool vector_single_read(MDB_val value, uint32_t dims, struct vector_single *single);
 size_t vector_single_bytes(uint32_t dims, uint32_t parts);
-/* Into `bytes`, which holds as many; rows are made from floats. */
-bool vector_single_write(const struct vector_item *item, uint8_t *bytes);
+/* Into `bytes`, which holds as many. False when a value is not finite. */
+bool vector_single_shape(const struct vector_item *item, uint8_t *bytes);
+void vector_single_write(uint32_t dims, uint32_t parts, const float *scales, const int8_t *rows,
+                         uint8_t *bytes);
 float vector_float_at(const uint8_t *floats, size_t index);
+
+/* --- blocks: many items in one value (vector_block.c) --------------------------------------------- */
+
+/* The rows of a block as they lie in the file: sorted by item and part; numbers may be anywhere in
+ * memory, so they are read with the functions. */
+struct vector_block {
+    size_t count, stride;
+    const int8_t *rows;
+    const uint8_t *items, *scales, *parts;
+};
+bool vector_block_read(MDB_val value, uint32_t dims, struct vector_block *block);
+int64_t vector_block_item(const struct vector_block *block, size_t row);
+uint16_t vector_block_part(const struct vector_block *block, size_t row);
+/* The first row of the item, or count; *parts is how many rows it has. */
+size_t vector_block_find(const struct vector_block *block, int64_t item, size_t *parts);
+
+/* A block that is being made. */
+struct vector_draft {
+    uint32_t dims;
+    size_t count, room;
+    int8_t *rows;
+    int64_t *items;
+    float *scales;
+    uint16_t *parts;
+};
+void vector_draft_add(struct vector_draft *draft, int64_t item, uint16_t part, float scale,
+                      const int8_t *row);
+void vector_draft_release(struct vector_draft *draft);
+size_t vector_block_bytes(uint32_t dims, size_t count);
+/* Rows [from, from + count) as a value of vector_block_bytes. */
+void vector_block_write(const struct vector_draft *draft, size_t from, size_t count, uint8_t *out);
+
+/* Walks over the blocks of a space. 0, MDB_NOTFOUND at the end, or an error. */
+struct vector_walk {
+    struct vector_key like;
+    uint32_t dims;
+    MDB_cursor *cursor;
+    int64_t first; /* the block's key: its items are not below it */
+    MDB_val value;
+};
+int vector_walk_open(struct vector_walk *walk, MDB_txn *txn, struct vector_space space,
+                     enum vector_kind kind, uint32_t dims);
+void vector_walk_close(struct vector_walk *walk);
+int vector_walk_first(struct vector_walk *walk);
+int vector_walk_next(struct vector_walk *walk);
+/* The last one whose key is not above `item`. */
+int vector_walk_to(struct vector_walk *walk, int64_t item);
+
+/* --- changes inside blocks (vector_merge.c) --------------------------------------------------------- */
+
+/* Takes those of the items (sorted) out of the space's blocks that are in one. */
+int vector_blocks_remove(MDB_txn *txn, struct vector_space space, struct vector_head *head,
+                         const int64_t *items, size_t count);
+/* Moves a tail that is too long into blocks, as many as one transaction may write. */
+int vector_blocks_merge(MDB_txn *txn, struct vector_space space, struct vector_head *head);
+
+/* --- signs of a block (vector_signs.c) -------------------------------------------------------------- */
+
+struct vector_signs {
+    size_t count;
+    float factor_unit, shift_unit;
+    float middle_scale, middle_square; /* of `middle`: its scale, its length squared */
+    const int8_t *middle;
+    const uint8_t *groups;
+};
+bool vector_signs_read(MDB_val value, uint32_t dims, struct vector_signs *signs);
+size_t vector_signs_bytes(uint32_t dims, size_t count);
+void vector_signs_write(const struct vector_draft *draft, size_t from, size_t count, uint8_t *out);
+
+static inline float vector_cosine(const struct vector_query *query, int32_t dot, float scale) {
+    return (float)dot * (scale * query->scale);
+}
+
+/* How a question looks at a block: what to give to `choose`, for the cosine that a row must probably
+ * reach. */
+struct vector_view {
+    float constant, unit;
+    struct vector_choice choice;
+};
+void vector_view_make(const struct vector_query *query, const struct vector_tables *tables,
+                      const struct vector_signs *signs, uint32_t dims, struct vector_view *view);
+void vector_view_aim(struct vector_view *view, float cosine);

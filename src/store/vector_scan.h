@@ -36,12 +36,60 @@ MUST_USE bool vector_shape_query(const float *values, size_t dims, struct vector
 /* Back into the encoder's basis. */
 void vector_unshape(const int8_t *row, float scale, size_t dims, float *values);
 
+/*
+ * Signs: of every value of a row, less the middle of its block, one bit. 64 rows make a group, byte
+ * by byte: byte 0 of 64 rows, byte 1 of 64 rows ...; then 64 factors (uint8) and 64 shifts (int16,
+ * little-endian), whose meaning is in vector_signs.c.
+ */
+#define VECTOR_GROUP_ROWS 64
+static inline size_t vector_sign_bytes(size_t dims) { /* of one row */
+    return (dims + 7) / 8;
+}
+static inline size_t vector_group_bytes(size_t dims) {
+    return VECTOR_GROUP_ROWS * (vector_sign_bytes(dims) + 3);
+}
+/* For every half of a byte the 16 sums that its bits choose, each up to VECTOR_TABLE_MOST. */
+#define VECTOR_TABLE_MOST 127
+#define VECTOR_TABLE_LEN  32 /* of one byte: 16 for its low half, 16 for the high one */
+
+/* The tables of a question, for vector_choice. One unit of a sum is `unit` (of the product of the
+ * normalised question with a row's signs); `base` is what the sum of all is too high by. */
+struct vector_tables {
+    _Alignas(64) uint8_t sums[VECTOR_DIMS_MOST / 8 * VECTOR_TABLE_LEN];
+    float unit, base;
+};
+void vector_tables_make(const struct vector_query *query, size_t dims,
+                        struct vector_tables *tables);
+
+/* A row is chosen when
+ * factor * (sum of its table values + offset) + (shift * ratio >> 8) >= threshold;
+ * the bounds keep that in 32 bits. */
+#define VECTOR_OFFSET_MOST    (1 << 20)
+#define VECTOR_RATIO_MOST     65535
+#define VECTOR_THRESHOLD_MOST (1 << 30)
+struct vector_choice {
+    const uint8_t *tables; /* bytes x VECTOR_TABLE_LEN */
+    size_t bytes;          /* of one row */
+    int32_t offset, ratio, threshold;
+};
+
 struct vector_kernels {
     const char *name;
     /* out[i] = the product of the question with row i. */
     void (*dots)(const struct vector_query *query, const int8_t *rows, size_t count, int32_t *out);
+    /* Bit i is set when row i of the group is chosen. */
+    uint64_t (*choose)(const struct vector_choice *choice, const uint8_t *group);
 };
 /* The best of this processor; the list of all that run on it, ended by NULL, begins with the plain
  * one. */
 const struct vector_kernels *vector_kernels(void);
 const struct vector_kernels *const *vector_kernels_all(void);
+
+/* Of one kind of processor each, for vector_scan.c; NULL when this one is not of the kind. */
+const struct vector_kernels *vector_kernels_avx2(void);
+const struct vector_kernels *vector_kernels_avx512(void);
+const struct vector_kernels *vector_kernels_neon(void);
+const struct vector_kernels *vector_kernels_dotprod(void);
+/* The last step of `choose`, from the sums. */
+uint64_t vector_choose_plain(const struct vector_choice *choice, const uint32_t *sums,
+                             const uint8_t *factors);

@@ -1,11 +1,17 @@
 /*
- * Reading the vector store: the best of a space, all of a space, one item.
+ * The best of a space.
+ *
+ * A small space is looked at whole: the products of a block's rows in one go, then the few that
+ * beat the worst of the best so far. In a large one the signs of a block choose rows first (see
+ * vector_signs.c); their lines of memory are asked for while the rest of the block's signs is
+ * looked through, and then only their products are made. The tail comes first in both: it is small
+ * and gives the threshold to begin with.
  */
 #include "store/vector_inside.h"
 
 #include "base/check.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,152 +64,188 @@ static void finish(struct best *best) {
     }
 }
 
-/* --- walking ---------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------------- */
 
-struct tail_walk {
-    struct vector_key like;
-    uint32_t dims;
-    MDB_cursor *cursor;
-    int64_t item;
-    struct vector_single single;
-};
-
-/* 0, MDB_NOTFOUND at the end, or an error. */
-static int tail_step(struct tail_walk *walk, MDB_cursor_op step) {
-    MDB_val key = {sizeof(walk->like.bytes), walk->like.bytes}, value;
-    int result = mdb_cursor_get(walk->cursor, &key, &value, step);
-    if (result != 0)
-        return result;
-    if (!vector_key_begins(key, &walk->like, VECTOR_KEY_KIND))
-        return MDB_NOTFOUND;
-    walk->item = vector_key_item(key);
-    return vector_single_read(value, walk->dims, &walk->single) ? 0 : MDB_CORRUPTED;
-}
-
-static int tail_begin(struct tail_walk *walk, MDB_txn *txn, struct vector_space space,
-                      uint32_t dims) {
-    walk->like = vector_key(space, VECTOR_TAIL, INT64_MIN);
-    walk->dims = dims;
-    int result = mdb_cursor_open(txn, vector_table(), &walk->cursor);
-    return result != 0 ? result : tail_step(walk, MDB_SET_RANGE);
-}
-
-static void tail_end(struct tail_walk *walk) {
-    if (walk->cursor != NULL)
-        mdb_cursor_close(walk->cursor);
-}
-
-/* --- all ---------------------------------------------------------------------------------------------- */
-
-struct scan {
+struct look {
+    struct vector_query query;
+    struct vector_tables tables;
+    struct best best;
+    MDB_txn *txn;
     struct vector_space space;
-    struct vector_query *query;
-    vector_visit_fn visit;
-    void *ctx;
+    uint32_t dims;
 };
 
-static void visit_single(const struct scan *scan, int64_t item,
-                         const struct vector_single *single) {
-    int32_t dots[VECTOR_PARTS_LIMIT];
-    vector_kernels()->dots(scan->query, single->rows, single->parts, dots);
-    for (size_t i = 0; i < single->parts; i++) {
-        float scale = vector_float_at(single->scales, i);
-        struct vector_part part = {.item = item,
-                                   .part = (uint16_t)i,
-                                   .cosine = (float)dots[i] * (scale * scan->query->scale),
-                                   .scale = scale,
-                                   .values = single->rows + i * scan->query->stride};
-        scan->visit(&part, scan->ctx);
-    }
+/* What a cosine must be above; ties are decided by offer(). */
+static float bar_of(const struct best *best) {
+    return best->count < best->limit ? -INFINITY : best->hits[0].cosine;
 }
 
-static int scan_space(MDB_txn *txn, const struct scan *scan, size_t dims) {
-    struct vector_head head;
-    struct tail_walk tail = {0};
-    int result = vector_head_get(txn, scan->space, &head);
-    if (result != 0)
-        return result == MDB_NOTFOUND ? 0 : result;
-    if (head.dims != dims)
-        return VECTOR_MISFIT;
-    for (result = tail_begin(&tail, txn, scan->space, head.dims); result == 0;
-         result = tail_step(&tail, MDB_NEXT))
-        visit_single(scan, tail.item, &tail.single);
-    tail_end(&tail);
+static int look_at_tail(struct look *look) {
+    struct vector_walk walk;
+    struct vector_single single;
+    int32_t dots[VECTOR_PARTS_LIMIT];
+    int result = vector_walk_open(&walk, look->txn, look->space, VECTOR_TAIL, look->dims);
+    if (result == 0)
+        result = vector_walk_first(&walk);
+    for (; result == 0; result = vector_walk_next(&walk)) {
+        if (!vector_single_read(walk.value, look->dims, &single)) {
+            result = MDB_CORRUPTED;
+            break;
+        }
+        vector_kernels()->dots(&look->query, single.rows, single.parts, dots);
+        for (size_t i = 0; i < single.parts; i++)
+            offer(&look->best, (struct vector_hit){walk.first,
+                                                   vector_cosine(&look->query, dots[i],
+                                                                 vector_float_at(single.scales, i)),
+                                                   (uint16_t)i});
+    }
+    vector_walk_close(&walk);
     return result == MDB_NOTFOUND ? 0 : result;
 }
 
-static struct vector_query *new_query(const float *values, size_t dims) {
-    struct vector_query *query = aligned_alloc(64, sizeof(*query));
-    BUG_IF(query == NULL);
-    if (vector_shape_query(values, dims, query))
-        return query;
-    free(query);
-    return NULL;
+static void offer_row(struct look *look, const struct vector_block *block, size_t row,
+                      int32_t dot) {
+    float cosine = vector_cosine(&look->query, dot, vector_float_at(block->scales, row));
+    if (cosine >= bar_of(&look->best))
+        offer(&look->best, (struct vector_hit){vector_block_item(block, row), cosine,
+                                               vector_block_part(block, row)});
 }
 
-enum err pool_vector_scan(struct vector_space space, const float *query, size_t dims,
-                          vector_visit_fn visit, void *ctx) {
-    MDB_txn *txn;
-    if (dims == 0 || dims > VECTOR_DIMS_LIMIT)
-        return E_INPUT;
-    struct scan scan = {space, new_query(query, dims), visit, ctx};
-    if (scan.query == NULL)
-        return E_INPUT;
-    int result = vector_read_begin(&txn);
-    if (result == 0) {
-        result = scan_space(txn, &scan, dims);
-        vector_read_end(txn);
+static void look_at_all(struct look *look, const struct vector_block *block) {
+    int32_t dots[VECTOR_BLOCK_MOST];
+    vector_kernels()->dots(&look->query, block->rows, block->count, dots);
+    for (size_t row = 0; row < block->count; row++)
+        offer_row(look, block, row, dots[row]);
+}
+
+static void ask_for_rows(const struct vector_block *block, size_t first, uint64_t chosen) {
+    for (; chosen != 0; chosen &= chosen - 1) {
+        const int8_t *row = block->rows + (first + (size_t)__builtin_ctzll(chosen)) * block->stride;
+        for (size_t i = 0; i < block->stride; i += 64)
+            __builtin_prefetch(row + i);
     }
-    free(scan.query);
-    return vector_err(result);
 }
 
-/* --- the best ----------------------------------------------------------------------------------------- */
+static void look_at_chosen(struct look *look, const struct vector_block *block, size_t first,
+                           uint64_t chosen) {
+    for (; chosen != 0; chosen &= chosen - 1) {
+        size_t row = first + (size_t)__builtin_ctzll(chosen);
+        int32_t dot;
+        vector_kernels()->dots(&look->query, block->rows + row * block->stride, 1, &dot);
+        offer_row(look, block, row, dot);
+    }
+}
 
-static void offer_part(const struct vector_part *part, void *ctx) {
-    offer(ctx, (struct vector_hit){part->item, part->cosine, part->part});
+static void look_through_signs(struct look *look, const struct vector_block *block,
+                               const struct vector_signs *signs) {
+    uint64_t chosen[VECTOR_BLOCK_MOST / VECTOR_GROUP_ROWS];
+    struct vector_view view;
+    const size_t group_bytes = vector_group_bytes(look->dims);
+    vector_view_make(&look->query, &look->tables, signs, look->dims, &view);
+    vector_view_aim(&view, bar_of(&look->best));
+    for (size_t row = 0; row < block->count; row += VECTOR_GROUP_ROWS) {
+        size_t group = row / VECTOR_GROUP_ROWS, rows = block->count - row;
+        chosen[group] = vector_kernels()->choose(&view.choice, signs->groups + group * group_bytes);
+        if (rows < VECTOR_GROUP_ROWS)
+            chosen[group] &= ((uint64_t)1 << rows) - 1;
+        ask_for_rows(block, row, chosen[group]);
+    }
+    for (size_t row = 0; row < block->count; row += VECTOR_GROUP_ROWS)
+        look_at_chosen(look, block, row, chosen[row / VECTOR_GROUP_ROWS]);
+}
+
+/* --- over the blocks ---------------------------------------------------------------------------------- */
+
+static int look_at_blocks(struct look *look) {
+    struct vector_walk walk;
+    struct vector_block block;
+    int result = vector_walk_open(&walk, look->txn, look->space, VECTOR_ROWS, look->dims);
+    if (result == 0)
+        result = vector_walk_first(&walk);
+    for (; result == 0; result = vector_walk_next(&walk)) {
+        if (!vector_block_read(walk.value, look->dims, &block)) {
+            result = MDB_CORRUPTED;
+            break;
+        }
+        look_at_all(look, &block);
+    }
+    vector_walk_close(&walk);
+    return result == MDB_NOTFOUND ? 0 : result;
+}
+
+/* Both walks are at the same block, or at the end. */
+static int look_at_pair(struct look *look, const struct vector_walk *rows,
+                        const struct vector_walk *signs_walk) {
+    struct vector_block block;
+    struct vector_signs signs;
+    if (rows->first != signs_walk->first || !vector_block_read(rows->value, look->dims, &block) ||
+        !vector_signs_read(signs_walk->value, look->dims, &signs) || signs.count != block.count)
+        return MDB_CORRUPTED;
+    if (look->best.count < look->best.limit)
+        look_at_all(look, &block);
+    else
+        look_through_signs(look, &block, &signs);
+    return 0;
+}
+
+static int look_at_pairs(struct look *look) {
+    struct vector_walk rows = {0}, signs = {0};
+    int result = vector_walk_open(&rows, look->txn, look->space, VECTOR_ROWS, look->dims);
+    if (result == 0)
+        result = vector_walk_open(&signs, look->txn, look->space, VECTOR_SIGNS, look->dims);
+    if (result == 0)
+        result = vector_walk_first(&rows);
+    if (result == 0)
+        result = vector_walk_first(&signs);
+    while (result == 0 && (result = look_at_pair(look, &rows, &signs)) == 0) {
+        result = vector_walk_next(&rows);
+        if (result == 0)
+            result = vector_walk_next(&signs);
+    }
+    vector_walk_close(&rows);
+    vector_walk_close(&signs);
+    return result == MDB_NOTFOUND ? 0 : result;
+}
+
+static int look_around(struct look *look, const struct vector_search *search) {
+    struct vector_head head;
+    int result = vector_head_get(look->txn, search->space, &head);
+    if (result != 0)
+        return result == MDB_NOTFOUND ? 0 : result;
+    if (head.dims != search->dims)
+        return VECTOR_MISFIT;
+    result = look_at_tail(look);
+    if (result != 0)
+        return result;
+    if (search->is_exact || head.rows <= vector_tuning.exact_rows || look->query.scale == 0)
+        return look_at_blocks(look);
+    vector_tables_make(&look->query, search->dims, &look->tables);
+    return look_at_pairs(look);
 }
 
 enum err pool_vector_search(const struct vector_search *search, struct vector_hit *hits,
                             size_t *count) {
-    struct best best = {.hits = hits, .limit = search->limit};
     *count = 0;
-    if (search->limit == 0)
+    if (search->limit == 0 || search->dims == 0 || search->dims > VECTOR_DIMS_LIMIT)
         return E_INPUT;
-    enum err err = pool_vector_scan(search->space, search->query, search->dims, offer_part, &best);
-    if (err != E_OK)
-        return err;
-    finish(&best);
-    *count = best.count;
-    return E_OK;
-}
-
-/* --- one item ------------------------------------------------------------------------------------------- */
-
-enum err pool_vector_get(struct vector_space space, int64_t item, size_t dims, float *values,
-                         uint16_t limit, uint16_t *parts) {
-    MDB_txn *txn;
-    struct vector_head head;
-    struct vector_single single;
-    struct vector_key key = vector_key(space, VECTOR_TAIL, item);
-    MDB_val k = {sizeof(key.bytes), key.bytes}, v;
-    *parts = 0;
-    int result = vector_read_begin(&txn);
-    if (result != 0)
-        return vector_err(result);
-    result = vector_head_get(txn, space, &head);
-    if (result == 0 && head.dims != dims)
-        result = VECTOR_MISFIT;
-    if (result == 0)
-        result = mdb_get(txn, vector_table(), &k, &v);
-    if (result == 0 && !vector_single_read(v, (uint32_t)dims, &single))
-        result = MDB_CORRUPTED;
-    if (result == 0) {
-        *parts = (uint16_t)(single.parts < limit ? single.parts : limit);
-        for (size_t i = 0; i < *parts; i++)
-            vector_unshape(single.rows + i * vector_stride(dims), vector_float_at(single.scales, i),
-                           dims, values + i * dims);
+    struct look *look = aligned_alloc(64, sizeof(*look));
+    BUG_IF(look == NULL);
+    look->best = (struct best){.hits = hits, .limit = search->limit};
+    look->space = search->space;
+    look->dims = (uint32_t)search->dims;
+    if (!vector_shape_query(search->query, search->dims, &look->query)) {
+        free(look);
+        return E_INPUT;
     }
-    vector_read_end(txn);
-    return vector_err(result == MDB_NOTFOUND ? 0 : result);
+    int result = vector_read_begin(&look->txn);
+    if (result == 0) {
+        result = look_around(look, search);
+        vector_read_end(look->txn);
+    }
+    if (result == 0) {
+        finish(&look->best);
+        *count = look->best.count;
+    }
+    free(look);
+    return vector_err(result);
 }

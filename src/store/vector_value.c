@@ -30,6 +30,12 @@ struct vector_key vector_key(struct vector_space space, enum vector_kind kind, i
     return key;
 }
 
+struct vector_key vector_key_at(const struct vector_key *like, int64_t item) {
+    struct vector_key key = *like;
+    put_big(key.bytes + VECTOR_KEY_KIND, turned(item), 8);
+    return key;
+}
+
 int64_t vector_key_item(MDB_val key) {
     uint64_t number = 0;
     const uint8_t *bytes = key.mv_data;
@@ -49,6 +55,14 @@ static bool is_head_sane(const struct vector_head *head) {
            head->rows >= head->tail_rows && head->rows >= head->items;
 }
 
+bool vector_head_read(MDB_val value, struct vector_head *head) {
+    memset(head, 0, sizeof(*head));
+    if (value.mv_size != sizeof(*head))
+        return false;
+    memcpy(head, value.mv_data, sizeof(*head));
+    return is_head_sane(head);
+}
+
 int vector_head_get(MDB_txn *txn, struct vector_space space, struct vector_head *head) {
     struct vector_key key = vector_key(space, VECTOR_HEAD, 0);
     MDB_val k = {sizeof(key.bytes), key.bytes}, v;
@@ -56,10 +70,7 @@ int vector_head_get(MDB_txn *txn, struct vector_space space, struct vector_head 
     int result = mdb_get(txn, vector_table(), &k, &v);
     if (result != 0)
         return result;
-    if (v.mv_size != sizeof(*head))
-        return MDB_CORRUPTED;
-    memcpy(head, v.mv_data, sizeof(*head));
-    return is_head_sane(head) ? 0 : MDB_CORRUPTED;
+    return vector_head_read(v, head) ? 0 : MDB_CORRUPTED;
 }
 
 int vector_head_put(MDB_txn *txn, struct vector_space space, const struct vector_head *head) {
@@ -104,9 +115,13 @@ bool vector_single_read(MDB_val value, uint32_t dims, struct vector_single *sing
     return true;
 }
 
-bool vector_single_write(const struct vector_item *item, uint8_t *bytes) {
+static uint8_t *single_rows(uint8_t *bytes, uint32_t parts) {
+    return bytes + sizeof(struct single_head) + parts * sizeof(float);
+}
+
+bool vector_single_shape(const struct vector_item *item, uint8_t *bytes) {
     struct single_head head = {.dims = item->dims, .parts = item->parts};
-    uint8_t *scales = bytes + sizeof(head), *rows = scales + item->parts * sizeof(float);
+    uint8_t *scales = bytes + sizeof(head), *rows = single_rows(bytes, item->parts);
     memcpy(bytes, &head, sizeof(head));
     for (size_t part = 0; part < item->parts; part++) {
         float scale;
@@ -116,4 +131,12 @@ bool vector_single_write(const struct vector_item *item, uint8_t *bytes) {
         memcpy(scales + part * sizeof(scale), &scale, sizeof(scale));
     }
     return true;
+}
+
+void vector_single_write(uint32_t dims, uint32_t parts, const float *scales, const int8_t *rows,
+                         uint8_t *bytes) {
+    struct single_head head = {.dims = (uint16_t)dims, .parts = (uint16_t)parts};
+    memcpy(bytes, &head, sizeof(head));
+    memcpy(bytes + sizeof(head), scales, parts * sizeof(*scales));
+    memcpy(single_rows(bytes, parts), rows, parts * vector_stride(dims));
 }

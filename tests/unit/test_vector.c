@@ -2,6 +2,7 @@
 #include "store/vector.h"
 
 #include "base/check.h"
+#include "store/vector_inside.h"
 #include "scratch.h"
 #include "vector_model.h"
 
@@ -15,8 +16,11 @@
 #include <sys/stat.h>
 #include <cmocka.h>
 
+static struct vector_tuning usual;
+
 static int set_up(void **state) {
     (void)state;
+    usual = vector_tuning;
     model.count = 0;
     scratch_make();
     return 0;
@@ -25,6 +29,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     (void)state;
     vector_close();
+    vector_tuning = usual;
     scratch_remove();
     return 0;
 }
@@ -105,6 +110,43 @@ static void what_is_put_is_found(void **state) {
     for (size_t i = 0; i < COUNT_OF(spaces); i++)
         assert_true(model_agrees(spaces[i]));
     assert_int_equal(vector_stats().items, (int64_t)model.count);
+}
+
+/* Ids that come in order, in any order, in the middle; items replaced and deleted in blocks. */
+static void blocks_hold_what_entries_did(void **state) {
+    (void)state;
+    static const uint32_t sizes[][2] = {{64, 16}, {16, 4}, {128, 300}, {4, 0}};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        vector_tuning.block_rows = sizes[i][0];
+        vector_tuning.tail_rows = sizes[i][1];
+        struct vector_space space = {20 + (int64_t)i, 3};
+        if (i == 0)
+            assert_int_equal(vector_open(scratch), E_OK);
+        for (int64_t id = 1; id <= 150; id++)
+            put(space, id * 10, (uint16_t)(1 + model_below(MODEL_PART_LIMIT)));
+        assert_true(model_agrees(space));
+        for (int round = 0; round < 200; round++)
+            put(space, (int64_t)model_below(1800) - 100, (uint16_t)model_below(MODEL_PART_LIMIT));
+        assert_true(model_agrees(space));
+        put_many(space, 3000, 200);
+        put_many(space, 395, 100);
+        put_many(space, -500, 30);
+        assert_true(model_agrees(space));
+        for (int round = 0; round < 400; round++)
+            put(space, (int64_t)model_below(1500), 0);
+        assert_true(model_agrees(space));
+        for (int64_t id = 3000; id < 3200; id++)
+            put(space, id, 0);
+        assert_true(model_agrees(space));
+    }
+    assert_int_equal(pool_vector_compact(), E_OK);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        assert_true(model_agrees((struct vector_space){20 + (int64_t)i, 3}));
+    assert_int_equal(vector_stats().items, (int64_t)model.count);
+    assert_int_equal(pool_vector_drop((struct vector_space){20, 3}), E_OK);
+    model_drop((struct vector_space){20, 3});
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        assert_true(model_agrees((struct vector_space){20 + (int64_t)i, 3}));
 }
 
 static void an_item_comes_back_as_it_was(void **state) {
@@ -243,6 +285,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_SCRATCH(it_is_made_counted_and_opened_again),
         IN_SCRATCH(what_is_put_is_found),
+        IN_SCRATCH(blocks_hold_what_entries_did),
         IN_SCRATCH(an_item_comes_back_as_it_was),
         IN_SCRATCH(what_makes_no_sense_is_refused),
         IN_SCRATCH(a_space_takes_other_dims_when_it_is_empty),
