@@ -8,6 +8,7 @@
 import type admin from '../../../locales/en/admin.json';
 import type character from '../../../locales/en/character.json';
 import type chat from '../../../locales/en/chat.json';
+import type help from '../../../locales/en/help.json';
 import type home from '../../../locales/en/home.json';
 import type memory from '../../../locales/en/memory.json';
 import type profile from '../../../locales/en/profile.json';
@@ -19,6 +20,7 @@ interface Areas {
   character: typeof character;
   chat: typeof chat;
   common: typeof common;
+  help: typeof help;
   home: typeof home;
   memory: typeof memory;
   profile: typeof profile;

@@ -3,7 +3,7 @@
 // It is a dialect of role play, not CommonMark: *asterisks* are an action, "quotes" are speech, ||bars|| hide a spoiler,
 // a single line break is a line break. HTML has no meaning and stays visible as text. The text is hostile: nothing here
 // makes markup, every loop moves forward, nesting is bounded (DEPTH_LIMIT), so the cost grows with the length only.
-// It is read again on every frame while a reply streams. Then (`growing`) a mark that is open at the end of the text
+// It is read again on every frame while a reply streams (GrowingMarkdown reads only its end). Then (`growing`) a mark that is open at the end of the text
 // counts as closed there, because that is what it will be: nothing changes its look when the closing mark arrives.
 
 export type Inline =
@@ -35,8 +35,39 @@ const QUOTE = /^ {0,3}> ?(.*)$/;
 const URL_AT = /https?:\/\/[^\s<>"'`|*\]]+/iy;
 
 export function parseMarkdown(source: string, growing = false): Block[] {
-  return parseBlocks(source.replace(/\r\n?/g, '\n').split('\n'), 0, growing);
+  return parseBlocks(linesOf(source), 0, growing);
 }
+
+const linesOf = (source: string): string[] => (source.includes('\r') ? source.replace(/\r\n?/g, '\n') : source).split('\n');
+
+/**
+ * A text that grows at its end, read again and again. What can change no more is read once, and its blocks stay the same objects, so a
+ * page that draws them does nothing. The last two blocks are read anew: a line that is not whole may still join the block before it
+ * ("1" after a list becomes its next item "1. ...").
+ */
+export class GrowingMarkdown {
+  #settled = '';
+  #blocks: Block[] = [];
+
+  read(source: string, growing: boolean): Block[] {
+    if (!source.startsWith(this.#settled)) {
+      this.#settled = '';
+      this.#blocks = [];
+    }
+    const lines = linesOf(source.slice(this.#settled.length));
+    const starts: number[] = [];
+    const fresh = parseBlocks(lines, 0, growing, starts);
+    const blocks = [...this.#blocks, ...fresh];
+    const firstOpen = starts[fresh.length - 2];
+    if (firstOpen && !source.includes('\r')) {
+      this.#settled = source.slice(0, this.#settled.length + lengthOf(lines, firstOpen));
+      this.#blocks = blocks.slice(0, -2);
+    }
+    return blocks;
+  }
+}
+
+const lengthOf = (lines: string[], count: number): number => lines.slice(0, count).reduce((sum, line) => sum + line.length + 1, 0);
 
 /** The plain words of a text, for titles and last lines. */
 export function plainText(source: string): string {
@@ -75,7 +106,8 @@ export function plainText(source: string): string {
   return parseMarkdown(source).map(block).join(' ').replace(/\s+/g, ' ').trim();
 }
 
-function parseBlocks(lines: string[], depth: number, growing: boolean): Block[] {
+/** `starts`, when given, takes the line at which each block begins. */
+function parseBlocks(lines: string[], depth: number, growing: boolean, starts: number[] = []): Block[] {
   const blocks: Block[] = [];
   let at = 0;
   while (at < lines.length) {
@@ -84,6 +116,7 @@ function parseBlocks(lines: string[], depth: number, growing: boolean): Block[] 
       at += 1;
       continue;
     }
+    starts[blocks.length] = at;
     const fence = FENCE.exec(line);
     const heading = HEADING.exec(line);
     if (fence) {

@@ -11,9 +11,11 @@ import { Live, type Listener, type LiveStatus } from '../api/live';
 import type { Id, Page } from '../api/common';
 import type { Conversation, Message, MessageAuthor, Prompt } from '../api/types';
 import { t } from '../lib/i18n.svelte';
+import { Frames } from '../lib/frames';
 import { revealEnd } from '../lib/reveal';
 import { conversations } from './conversations.svelte';
 import { prefersStill } from './settings.svelte';
+import { Spoken } from './spoken.svelte';
 
 export interface Pending {
   key: number;
@@ -37,7 +39,7 @@ export class Room implements Listener {
   messages = $state.raw<Message[]>([]);
   pending = $state.raw<Pending[]>([]);
   /** Message id to the text that is shown while it is spoken. */
-  speaking = new SvelteMap<Id, string>();
+  speaking = new Spoken();
   /** Message id to what went wrong with it. */
   problems = new SvelteMap<Id, string>();
   loaded = $state(false);
@@ -50,7 +52,7 @@ export class Room implements Listener {
 
   #client: Client;
   #streams = new Map<Id, Stream>();
-  #frame = 0;
+  #frames = new Frames((elapsed_ms) => this.#showMore(elapsed_ms));
   #loads = 0;
   #waiting: (() => void)[] = [];
   #nextKey = 1;
@@ -251,7 +253,7 @@ export class Room implements Listener {
     const stream = this.#streams.get(id);
     if (stream) {
       stream.text += delta;
-      this.#wantFrame();
+      this.#frames.want();
     }
   }
 
@@ -265,7 +267,7 @@ export class Room implements Listener {
     stream.final = message;
     stream.text = message.content;
     stream.shown = Math.min(stream.shown, stream.text.length);
-    this.#wantFrame();
+    this.#frames.want();
   }
 
   #fail(id: Id, message: Message | null): void {
@@ -281,21 +283,12 @@ export class Room implements Listener {
 
   // --- the flow of words ---------------------------------------------------------------------------------------------
 
-  #wantFrame(): void {
-    if (this.#frame === 0) {
-      this.#frame = nextFrame(() => {
-        this.#frame = 0;
-        this.#showMore();
-      });
-    }
-  }
-
-  #showMore(): void {
+  #showMore(elapsed_ms: number): void {
     const still = prefersStill();
     let unfinished = false;
     for (const [id, stream] of this.#streams) {
       if (stream.shown < stream.text.length) {
-        stream.shown = revealEnd(stream.text, stream.shown, still);
+        stream.shown = revealEnd(stream.text, stream.shown, elapsed_ms, still);
         this.speaking.set(id, stream.text.slice(0, stream.shown));
       }
       if (stream.shown < stream.text.length) {
@@ -306,7 +299,7 @@ export class Room implements Listener {
       }
     }
     if (unfinished) {
-      this.#wantFrame();
+      this.#frames.want();
     }
   }
 
@@ -439,10 +432,6 @@ function emptyReply(conversation: Id, id: Id, author: MessageAuthor): Message {
     created_at: now,
     updated_at: now,
   };
-}
-
-function nextFrame(work: () => void): number {
-  return 'requestAnimationFrame' in globalThis ? requestAnimationFrame(work) : Number(setTimeout(work, 16));
 }
 
 class Rooms {

@@ -61,6 +61,8 @@ function readTheme(): Theme {
 export const settings = new Settings();
 
 /** True when the person asked their system for less motion. */
+const still = globalThis.matchMedia?.('(prefers-reduced-motion: reduce)'); // asked sixty times a second: made once
+
 export function prefersStill(): boolean {
-  return globalThis.matchMedia?.('(prefers-reduced-motion: reduce)').matches ?? false;
+  return still?.matches ?? false;
 }

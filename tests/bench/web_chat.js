@@ -1,0 +1,101 @@
+// The chat page under a slow processor: how soon a talk of 500 messages is on the screen, how soon it answers a key, what a
+// streaming reply costs, and whether memory grows with what is said. Prints one JSON line.
+//
+// Chromium is slowed down four times (Emulation.setCPUThrottlingRate); the shares are of that slowed core.
+//   node tests/bench/web_chat.js
+import { launch, openPage, composer } from "../browser/browser.js";
+import { PASSWORD, start } from "../api/harness.js";
+import { startFake } from "../fakes/endpoint.js";
+
+const MESSAGES = 500;
+const THROTTLE = 4;
+const TOKENS = 600; // of a reply, at 100 a second
+const STREAM_MS = 5000; // of its middle
+
+const paragraph = "The *grey* water rose and fell, and **nobody** on the pier said a word about it; \"We wait,\" she said, and so we did. ";
+const fake = await startFake({ script: [{ reply: `${paragraph.repeat(2)}\n\n`.repeat(13).match(/\s*\S+/g).slice(0, TOKENS), token_ms: 9 }] });
+const server = await start();
+const browser = await launch();
+try {
+  await server.api("POST", "/admin/models", { name: "Fake", provider: "openai", base_url: `${fake.url}/v1`, model: fake.models[0], route: "default" });
+  const conversation = await talk(MESSAGES);
+  const result = await measure(conversation);
+  console.log(JSON.stringify(result));
+} finally {
+  await browser.close();
+  await server.stop();
+  await fake.close();
+}
+
+/** A conversation with so many messages, one side speaking: what is drawn is the same for both. */
+async function talk(count) {
+  const character = (await server.api("GET", "/characters")).json.items[0];
+  const made = (await server.api("POST", "/conversations", { character_ids: [character.id] })).json;
+  for (let at = 0; at < count; at += 1) {
+    const content = `*She turns page ${at}.* "There is **more** of it," she says, and reads on: ${"a line of some length that wraps on a phone. ".repeat(1 + (at % 4))}`;
+    const answer = await server.api("POST", `/conversations/${made.id}/messages`, { content, reply: false });
+    if (answer.status >= 300) throw new Error(answer.text);
+  }
+  return made.id;
+}
+
+async function measure(id) {
+  const { context, page } = await openPage(browser, server, { viewport: { width: 390, height: 844 } });
+  await page.addInitScript(() => {
+    window.paints = [];
+    window.slow = [];
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.paints.push(entry.startTime))).observe({ type: "largest-contentful-paint", buffered: true });
+    // From the key to the end of the frame that shows it. (Event timing counts until the picture is on a screen; there is none here.)
+    addEventListener("input", ({ timeStamp }) => requestAnimationFrame(() => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => window.slow.push(performance.now() - timeStamp);
+      port2.postMessage(null);
+    }), true);
+  });
+  await page.goto(`${server.url}/sign-in?to=/chat/${id}`);
+  await page.getByLabel("E-mail").fill(server.owner.email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.locator("li.message").first().waitFor();
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Performance.enable");
+  await devtools.send("Emulation.setCPUThrottlingRate", { rate: THROTTLE });
+  const metric = async (name) => (await devtools.send("Performance.getMetrics")).metrics.find((row) => row.name === name).value;
+
+  await page.reload();
+  await page.locator("li.message").first().waitFor();
+  await page.waitForTimeout(1500);
+  const largestPaint = await page.evaluate(() => Math.max(...window.paints));
+
+  while ((await page.locator("li.message").count()) < MESSAGES) {
+    await page.locator(".scroller").evaluate((scroller) => { scroller.scrollTop = 0; });
+    await page.waitForTimeout(300);
+  }
+  await page.locator(".scroller").evaluate((scroller) => { scroller.scrollTop = scroller.scrollHeight; });
+  await page.waitForTimeout(500);
+  await page.evaluate(() => { window.slow = []; });
+  await composer(page).click();
+  await page.keyboard.type("Tell me everything that you know of the sea, at length.", { delay: 60 });
+  await page.waitForTimeout(500);
+  const typing = await page.evaluate(() => window.slow);
+
+  const heap = async () => { await devtools.send("HeapProfiler.collectGarbage"); return metric("JSHeapUsedSize"); };
+  const before = await heap();
+  let busy = 0, over = 0;
+  for (let round = 0; round < 3; round += 1) {
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.locator("li.message[data-state=streaming] .prose").last().waitFor();
+    const [from, at] = [await metric("TaskDuration"), performance.now()];
+    await page.waitForTimeout(STREAM_MS); // asking again and again whether it has ended would cost more than the page does
+    busy += (await metric("TaskDuration")) - from;
+    over += (performance.now() - at) / 1000;
+    await page.locator("li.message[data-state=streaming]").waitFor({ state: "detached" });
+    await composer(page).fill("And more of it, please, as long as you can.");
+  }
+  const grown = (await heap()) - before;
+  await context.close();
+  return {
+    largest_paint_ms: Math.round(largestPaint), slowest_key_ms: Math.round(Math.max(...typing)), middle_key_ms: Math.round([...typing].sort((a, b) => a - b)[typing.length >> 1]),
+    streaming_share: Number((busy / over).toFixed(3)), heap_grown_kb: Math.round(grown / 1024), heap_kb: Math.round(before / 1024),
+  };
+}
