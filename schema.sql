@@ -585,18 +585,8 @@ CREATE TABLE memory_source (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_source_of_message ON memory_source (message_id, fact_id);
 
--- The words of facts; rowid = memory_fact.id.
+-- The words of facts; rowid = memory_fact.id; written by memory_store.c with the fact.
 CREATE VIRTUAL TABLE memory_fact_words USING fts5 (text, content = 'memory_fact', content_rowid = 'id', tokenize = "porter unicode61 remove_diacritics 2");
-CREATE TRIGGER memory_fact_added AFTER INSERT ON memory_fact BEGIN
-    INSERT INTO memory_fact_words (rowid, text) VALUES (new.id, new.text);
-END;
-CREATE TRIGGER memory_fact_reworded AFTER UPDATE OF text ON memory_fact BEGIN
-    INSERT INTO memory_fact_words (memory_fact_words, rowid, text) VALUES ('delete', old.id, old.text);
-    INSERT INTO memory_fact_words (rowid, text) VALUES (new.id, new.text);
-END;
-CREATE TRIGGER memory_fact_gone AFTER DELETE ON memory_fact BEGIN
-    INSERT INTO memory_fact_words (memory_fact_words, rowid, text) VALUES ('delete', old.id, old.text);
-END;
 
 -- A stretch of the talk that can be told as one thing: what the timeline shows.
 CREATE TABLE memory_episode (

@@ -13,7 +13,10 @@
 
 #include "account/account.h"
 #include "account/account_api.h"
+#include "admin/admin_api.h"
 #include "admin/health_api.h"
+#include "admin/job_api.h"
+#include "admin/settings_api.h"
 #include "admin/setup_api.h"
 #include "app_repeat.h"
 #include "base/banned.h"
@@ -67,22 +70,18 @@ static const struct setting log_setting_rows[] = {
 /* clang-format on */
 
 const struct setting *const app_settings[] = {
-    net_setting_rows,
-    limit_settings,
-    account_setting_rows,
-    model_setting_rows,
-    understudy_setting_rows,
-    embedder_setting_rows,
-    log_setting_rows,
-    NULL,
+    net_setting_rows,        limit_settings,        account_setting_rows, model_setting_rows,
+    understudy_setting_rows, embedder_setting_rows, log_setting_rows,     NULL,
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,         setup_routes,  account_routes,   session_routes,
-    profile_routes,        people_routes, character_routes, discovery_routes,
-    character_file_routes, lore_routes,   model_routes,     conversation_routes,
-    message_routes,        say_routes,    live_routes,      ws_routes,
-    openapi_routes,        NULL,
+    health_routes,    setup_routes,     account_routes,
+    session_routes,   profile_routes,   people_routes,
+    character_routes, discovery_routes, character_file_routes,
+    lore_routes,      model_routes,     conversation_routes,
+    message_routes,   say_routes,       live_routes,
+    ws_routes,        settings_routes,  job_routes,
+    admin_routes,     openapi_routes,   NULL,
 };
 
 static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
@@ -98,29 +97,64 @@ static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blo
 static struct timer later;
 static struct config config;
 static struct config reloaded; /* texts of the last reload; the first config's texts stay in use */
+static bool has_reloaded;
 static struct app_options app_options;
 
 struct config *app_config(void) {
     return &config;
 }
 
-static void read_all(struct config *into) {
+/* True when an admin has stored settings; only the server asks, the store is open then. */
+static bool read_all(struct config *into, bool has_store) {
     const struct app_options *options = &app_options;
     if (options->config_path != NULL)
         config_read_file(into, options->config_path, true);
     else
         config_read_file(into, "troupe.ini", false);
+    bool has_stored = has_store && settings_read_stored(into);
     config_read_environment(into, environ);
     for (size_t i = 0; i < options->flag_count; i++)
         config_read_flag(into, str_from(options->flags[i]));
+    return has_stored;
 }
 
 bool app_configure(const struct app_options *options) {
     app_options = *options;
     config_init(&config, app_settings);
-    read_all(&config);
+    read_all(&config, false);
     log_init((enum log_level)log_level_index);
     return config.problem_count == 0;
+}
+
+/* What an admin stored is known only now that the store is open: all is read once more, in order.
+ * A value that this version does not take any more is logged and left out. */
+static void configure_from_store(void) {
+    struct config again;
+    config_init(&again, app_settings);
+    bool has_stored = read_all(&again, true);
+    if (has_stored && again.problem_count > 0)
+        log_warn("app", "a stored setting was left out",
+                 LF_STR("problems", buf_str(&again.problems)));
+    config_release(&config);
+    config = again;
+    log_init((enum log_level)log_level_index);
+}
+
+static const struct config *config_now(void) {
+    return has_reloaded ? &reloaded : &config;
+}
+
+/* The texts of the reload before are in nobody's hands any more when all has been read again. */
+static void read_again(void) {
+    struct config before = *config_now();
+    bool is_ours = has_reloaded;
+    config_init_reload(&reloaded, app_settings);
+    read_all(&reloaded, true);
+    config_keep_sources(&reloaded, &before);
+    if (is_ours)
+        config_release(&before);
+    has_reloaded = true;
+    log_init((enum log_level)log_level_index);
 }
 
 /* SIGHUP: what can change while running does; a bad file changes nothing that it does not name
@@ -128,9 +162,7 @@ bool app_configure(const struct app_options *options) {
 static void reload(void *ctx) {
     (void)ctx;
     notify_systemd("RELOADING=1");
-    config_init_reload(&reloaded, app_settings);
-    read_all(&reloaded);
-    log_init((enum log_level)log_level_index);
+    read_again();
     if (reloaded.problem_count > 0)
         log_warn("app", "settings were read again, with problems",
                  LF_STR("problems", buf_str(&reloaded.problems)));
@@ -177,6 +209,9 @@ void app_routes(void) {
         .idempotency_record = repeat_record,
         .is_set_up = account_is_set_up,
     };
+    static const struct settings_port settings = {config_now, read_again};
+    settings_use(&settings);
+    admin_use(app_options.data);
     router_init(route_tables);
     router_hooks(&hooks);
 }
@@ -193,6 +228,7 @@ static enum err start_features(void) {
     app_routes();
     channel_serve_websockets(&live_owner);
     blob_sweep_ask(blob_askers);
+    job_on_event(live_job_event);
     job_start(job_tables, 0);
     return E_OK;
 }
@@ -269,6 +305,7 @@ int app_serve(const struct app_options *options) {
         store_close();
         return 1;
     }
+    configure_from_store();
     if (start_features() != E_OK || start_listening() != E_OK) {
         store_close();
         return 1;

@@ -1,6 +1,8 @@
 /* The SQL of accounts. Secrets reach this file only hashed or sealed. */
 #include "account/account_store.h"
 
+#include "base/text.h"
+
 #include "base/banned.h"
 
 #include <string.h>
@@ -64,16 +66,32 @@ enum err user_load_by_email(struct db *db, struct arena *arena, struct str email
 
 enum err user_list(struct db *db, struct arena *arena, int64_t after_id, size_t limit,
                    struct user **items, size_t *count) {
+    return user_search(db, arena, after_id, STR_NONE, STR_NONE, limit, items, count);
+}
+
+/* SQLite folds ASCII only, so names are compared here. */
+static bool holds_words(struct stmt *s, struct str words) {
+    struct arena scratch;
+    arena_init(&scratch);
+    bool holds = str_has(text_fold(&scratch, column_str(s, 1)), words) ||
+                 str_has(text_fold(&scratch, column_str(s, 2)), words);
+    arena_release(&scratch);
+    return holds;
+}
+
+enum err user_search(struct db *db, struct arena *arena, int64_t after_id, struct str words,
+                     struct str role, size_t limit, struct user **items, size_t *count) {
     struct stmt *s = DB_SQL(db, "SELECT " USER_COLUMNS "FROM user "
                                 "WHERE id > :after AND deleted_at IS NULL "
-                                "ORDER BY id "
-                                "LIMIT :limit");
+                                "AND (:role IS NULL OR role = :role) "
+                                "ORDER BY id");
     bind_int(s, ":after", after_id);
-    bind_int(s, ":limit", (int64_t)limit);
+    bind_str(s, ":role", role);
     *items = ARENA_ARRAY(arena, struct user, limit);
     *count = 0;
     while (*count < limit && stmt_row(s))
-        user_from_row(s, arena, &(*items)[(*count)++]);
+        if (words.len == 0 || holds_words(s, words))
+            user_from_row(s, arena, &(*items)[(*count)++]);
     return stmt_done(s);
 }
 

@@ -17,6 +17,10 @@ MUST_USE enum err user_load_by_email(struct db *db, struct arena *arena, struct 
 /* By id, ascending, after `after_id`. */
 MUST_USE enum err user_list(struct db *db, struct arena *arena, int64_t after_id, size_t limit,
                             struct user **items, size_t *count);
+/* The same of those whose folded name or address holds `words`, and of one role; STR_NONE: of all. */
+MUST_USE enum err user_search(struct db *db, struct arena *arena, int64_t after_id,
+                              struct str words, struct str role, size_t limit, struct user **items,
+                              size_t *count);
 bool user_owner_exists(struct db *db);
 
 struct user_change {

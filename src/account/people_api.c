@@ -12,7 +12,9 @@
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "net/channel.h"
+#include "store/audit.h"
 
 #define CODE_LETTERS \
     12 /* 60 bits of Crockford base32: not to be guessed, short enough to read out */
@@ -20,6 +22,11 @@
 struct page_query {
     int64_t limit;
     int64_t cursor;
+};
+struct users_query {
+    int64_t limit;
+    int64_t cursor;
+    struct str q, role;
 };
 struct invite_body {
     struct str role, note;
@@ -35,6 +42,13 @@ static const char *const given_roles[] = {"member", "creator", "moderator", "adm
 static const struct field page_query[] = {
     {"limit", FIELD_INT, AT(struct page_query, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."},
     {"cursor", FIELD_ID, AT(struct page_query, cursor), .help = "next_cursor of the page before."},
+    {0}};
+static const char *const all_roles[] = {"member", "creator", "moderator", "admin", "owner", NULL};
+static const struct field users_query[] = {
+    {"limit", FIELD_INT, AT(struct users_query, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."},
+    {"cursor", FIELD_ID, AT(struct users_query, cursor), .help = "next_cursor of the page before."},
+    {"q", FIELD_TEXT, AT(struct users_query, q), .max = 100, .help = "Only people whose name or e-mail address holds this."},
+    {"role", FIELD_CHOICE, AT(struct users_query, role), .choices = all_roles, .help = "Only people of this role."},
     {0}};
 static const struct field invite_fields[] = {
     {"role", FIELD_CHOICE, AT(struct invite_body, role), .choices = given_roles, .fallback = "member", .help = "What the invited become."},
@@ -100,8 +114,23 @@ struct invite_op {
     struct invite invite;
 };
 
+static enum err note_invite(struct tx *tx, const struct invite_op *op, const char *action) {
+    return audit_add(
+        tx, &(struct audit){
+                .actor_id = op->request->caller.user_id,
+                .action = str_from(action),
+                .target_kind = STR("invite"),
+                .target_id = op->invite.id,
+                .detail = op->invite.role.len > 0
+                              ? audit_change(op->request->arena, "role", STR_NONE, op->invite.role)
+                              : STR_NONE,
+            });
+}
+
 static enum err writer_invite(struct tx *tx, void *ctx) {
-    return invite_insert(tx, &((struct invite_op *)ctx)->invite);
+    const struct invite_op *op = ctx;
+    enum err err = invite_insert(tx, &op->invite);
+    return err != E_OK ? err : note_invite(tx, op, "invite.create");
 }
 
 static void on_invited(enum err err, void *ctx) {
@@ -150,7 +179,9 @@ static void add_invite(struct request *request) {
 }
 
 static enum err writer_revoke_invite(struct tx *tx, void *ctx) {
-    return invite_revoke(tx, ((struct invite_op *)ctx)->invite.id, clock_now_ms());
+    const struct invite_op *op = ctx;
+    enum err err = invite_revoke(tx, op->invite.id, clock_now_ms());
+    return err != E_OK ? err : note_invite(tx, op, "invite.revoke");
 }
 
 static void on_invite_revoked(enum err err, void *ctx) {
@@ -172,11 +203,13 @@ static void revoke_invite(struct request *request) {
  */
 
 static void list_users(struct request *request) {
-    const struct page_query *query = request->query_fields;
+    const struct users_query *query = request->query_fields;
     struct user *items;
     size_t count, limit = (size_t)query->limit;
+    struct str words = query->q.len > 0 ? text_fold(request->arena, query->q) : STR_NONE;
     enum err err =
-        user_list(store_reader(), request->arena, query->cursor, limit + 1, &items, &count);
+        user_search(store_reader(), request->arena, query->cursor, words,
+                    query->role.len > 0 ? query->role : STR_NONE, limit + 1, &items, &count);
     if (err != E_OK)
         return reply_error(request, err);
     struct json *json = reply_list_begin(request);
@@ -189,14 +222,30 @@ static void list_users(struct request *request) {
 struct user_op {
     struct request *request;
     struct user_change change;
+    struct str role_before;
 };
+
+static enum err note_user(struct tx *tx, const struct user_op *op, const char *action,
+                          struct str detail) {
+    return audit_add(tx, &(struct audit){.actor_id = op->request->caller.user_id,
+                                         .action = str_from(action),
+                                         .target_kind = STR("user"),
+                                         .target_id = op->change.id,
+                                         .detail = detail});
+}
 
 static enum err writer_change_user(struct tx *tx, void *ctx) {
     const struct user_op *op = ctx;
+    const struct user_change *change = &op->change;
     int64_t now = clock_now_ms();
-    enum err err = user_update(tx, &op->change, now);
-    if (err == E_OK && op->change.is_disabled)
-        err = session_revoke(tx, op->change.id, 0, 0, STR("disabled"), now);
+    enum err err = user_update(tx, change, now);
+    if (err == E_OK && change->is_disabled)
+        err = session_revoke(tx, change->id, 0, 0, STR("disabled"), now);
+    if (err == E_OK && change->role.at != NULL)
+        err = note_user(tx, op, "user.role",
+                        audit_change(op->request->arena, "role", op->role_before, change->role));
+    if (err == E_OK && change->has_disabled)
+        err = note_user(tx, op, change->is_disabled ? "user.disable" : "user.enable", STR_NONE);
     return err;
 }
 
@@ -241,6 +290,7 @@ static void patch_user(struct request *request) {
         return reply_field_problem(request, "role", "You can only give roles below your own.");
     struct user_op *op = ARENA_NEW(request->arena, struct user_op);
     op->request = request;
+    op->role_before = user.role;
     op->change = (struct user_change){
         .id = user.id,
         .role = body->role.len > 0 ? body->role : STR_NONE,
@@ -258,7 +308,7 @@ const struct route people_routes[] = {
     {METHOD_POST, "/api/v1/admin/invites", add_invite, WHO_ADMIN, SCOPE_ADMIN, .body = invite_fields, .body_size = sizeof(struct invite_body), .body_is_optional = true,
      .tag = "admin", .operation = "createInvite", .summary = "A new code to come in with.", .status = 201, .answer = &invite_shape},
     {METHOD_DELETE, "/api/v1/admin/invites/{id}", revoke_invite, WHO_ADMIN, SCOPE_ADMIN, .tag = "admin", .operation = "revokeInvite", .summary = "Ends an invitation.", .status = 204},
-    {METHOD_GET, "/api/v1/admin/users", list_users, WHO_ADMIN, SCOPE_ADMIN, PAGE, .tag = "admin", .operation = "listUsers", .summary = "Everybody, oldest first.",
+    {METHOD_GET, "/api/v1/admin/users", list_users, WHO_ADMIN, SCOPE_ADMIN, .query = users_query, .query_size = sizeof(struct users_query), .tag = "admin", .operation = "listUsers", .summary = "Everybody, or who is looked for, oldest first.",
      .answer = &user_shape, .answer_is_list = true},
     {METHOD_GET, "/api/v1/admin/users/{id}", get_user, WHO_ADMIN, SCOPE_ADMIN, .tag = "admin", .operation = "getUserAsAdmin", .summary = "One account.", .answer = &user_shape},
     {METHOD_PATCH, "/api/v1/admin/users/{id}", patch_user, WHO_ADMIN, SCOPE_ADMIN, .body = user_fields, .body_size = sizeof(struct user_body), .tag = "admin",

@@ -9,6 +9,7 @@
 #include "admin/doctor.h"
 
 #include "account/account.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/keyfile.h"
 #include "loop/loop.h"
@@ -43,126 +44,127 @@
     ((int64_t)1735689600 * 1000) /* 2025-01-01: no machine that runs this is older */
 #define MODELS_LIMIT 64
 
-static bool has_failed;
-
-static void say(const char *word, const char *what, const char *format, va_list arguments) {
-    printf("%-4s  %-9s ", word, what);
-    vprintf(format, arguments);
-    putchar('\n');
+static void say(struct doctor *d, enum doctor_word word, const char *what, const char *format,
+                va_list arguments) {
+    struct doctor_finding finding = {.word = word, .what = what};
+    vsnprintf(finding.text, sizeof finding.text, format, arguments);
+    d->has_failed = d->has_failed || word == DOCTOR_FAIL;
+    d->tell(&finding, d->ctx);
 }
 
-__attribute__((format(printf, 2, 3))) static void ok(const char *what, const char *format, ...) {
+#define SAYS __attribute__((format(printf, 3, 4))) static void
+
+SAYS ok(struct doctor *d, const char *what, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    say("ok", what, format, arguments);
+    say(d, DOCTOR_OK, what, format, arguments);
     va_end(arguments);
 }
 
-__attribute__((format(printf, 2, 3))) static void note(const char *what, const char *format, ...) {
+SAYS note(struct doctor *d, const char *what, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    say("note", what, format, arguments);
+    say(d, DOCTOR_NOTE, what, format, arguments);
     va_end(arguments);
 }
 
-__attribute__((format(printf, 2, 3))) static void bad(const char *what, const char *format, ...) {
+SAYS bad(struct doctor *d, const char *what, const char *format, ...) {
     va_list arguments;
-    has_failed = true;
     va_start(arguments, format);
-    say("FAIL", what, format, arguments);
+    say(d, DOCTOR_FAIL, what, format, arguments);
     va_end(arguments);
 }
 
 /* --- settings, clock, disk
  * ------------------------------------------------------------------------------------------- */
 
-static void look_at_settings(struct str problems) {
+static void look_at_settings(struct doctor *d, struct str problems) {
     if (problems.len == 0)
-        return ok("settings", "nothing wrong with them");
+        return ok(d, "settings", "nothing wrong with them");
     for (struct str line; str_next(&problems, '\n', &line);)
         if (line.len > 0)
-            bad("settings", STR_FMT, STR_ARG(line));
+            bad(d, "settings", STR_FMT, STR_ARG(line));
 }
 
-static void look_at_clock(void) {
+static void look_at_clock(struct doctor *d) {
     char now[RFC3339_LEN + 1];
     clock_rfc3339(clock_now_ms(), now);
     if (clock_now_ms() < OLDEST_CLOCK_MS)
-        bad("clock",
+        bad(d, "clock",
             "it says %s. Sign-ins and certificates will not work: set the time (timedatectl set-ntp true)",
             now);
     else
-        ok("clock", "it says %s", now);
+        ok(d, "clock", "it says %s", now);
 }
 
-static void look_at_disk(const char *data) {
+static void look_at_disk(struct doctor *d, const char *data) {
     struct statvfs fs;
     if (statvfs(data, &fs) != 0)
-        return bad("disk", "the disk under %s cannot be asked: %s", data, strerror(errno));
+        return bad(d, "disk", "the disk under %s cannot be asked: %s", data, strerror(errno));
     int64_t free_bytes = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
     long long free_mib = (long long)(free_bytes >> 20);
     if (free_bytes < DISK_FULL_BYTES)
-        bad("disk", "%lld MiB are free under %s. Messages cannot be stored soon: make room",
+        bad(d, "disk", "%lld MiB are free under %s. Messages cannot be stored soon: make room",
             free_mib, data);
     else if (free_bytes < DISK_LOW_BYTES)
-        note("disk", "%lld MiB are free under %s. That is little", free_mib, data);
+        note(d, "disk", "%lld MiB are free under %s. That is little", free_mib, data);
     else
-        ok("disk", "%lld MiB are free under %s", free_mib, data);
+        ok(d, "disk", "%lld MiB are free under %s", free_mib, data);
 }
 
 /* --- data folder and key
  * --------------------------------------------------------------------------------------------------
  */
 
-static bool look_at_folder(const char *data) {
+static bool look_at_folder(struct doctor *d, const char *data) {
     struct stat info;
     char database[PATH_MAX];
     if (stat(data, &info) != 0) {
-        note("data", "%s is not there yet: the first start makes it", data);
+        note(d, "data", "%s is not there yet: the first start makes it", data);
         return false;
     }
     if (!S_ISDIR(info.st_mode) || access(data, R_OK | W_OK | X_OK) != 0) {
-        bad("data",
+        bad(d, "data",
             "%s is not a folder that this user can write to (user id %d). Change its owner, or run as the right user",
             data, (int)geteuid());
         return false;
     }
     if ((info.st_mode & 077) != 0)
-        note("data", "%s can be read by others on this machine: chmod 700 %s", data, data);
+        note(d, "data", "%s can be read by others on this machine: chmod 700 %s", data, data);
     else
-        ok("data", "%s is ours alone", data);
+        ok(d, "data", "%s is ours alone", data);
     snprintf(database, sizeof database, "%s/troupe.db", data);
     return access(database, F_OK) == 0;
 }
 
-static bool look_at_key(const char *data) {
+static bool look_at_key(struct doctor *d, const char *data) {
     if (keyfile_open(data) != E_OK) {
-        bad("key",
+        bad(d, "key",
             "%s/key cannot be used (see the line in the log): it must be there, 32 bytes, readable by this user alone (chmod 600)",
             data);
         return false;
     }
-    ok("key",
+    ok(d, "key",
        "the key file is in place. Keep a copy of it with your backups: sealed secrets are lost without it");
     return true;
 }
 
-static void look_at_database(void) {
+static void look_at_database(struct doctor *d, struct db *db, bool is_set_up) {
     struct buf problems;
     buf_init(&problems, 1 << 16);
-    if (db_check(store_reader(), &problems) == E_OK)
-        ok("database", "schema %d, whole%s", migrate_latest(),
+    if (db_check(db, &problems) == E_OK)
+        ok(d, "database", "schema %d, whole%s", migrate_latest(),
            store_is_owner() ? "" : "; a server is running on it");
     else
-        bad("database", "it is damaged: " STR_FMT "Stop the server and restore a backup",
+        bad(d, "database", "it is damaged: " STR_FMT "Stop the server and restore a backup",
             STR_ARG(buf_str(&problems)));
     buf_release(&problems);
-    if (account_is_set_up())
-        ok("owner", "there is one");
+    if (is_set_up)
+        ok(d, "owner", "there is one");
     else
-        note("owner", "there is none yet: start the server and open the link that it prints");
+        note(d, "owner", "there is none yet: start the server and open the link that it prints");
     note(
-        "backups",
+        d, "backups",
         "this version makes none by itself: stop the server now and then and copy the data folder");
 }
 
@@ -185,22 +187,22 @@ static bool port_is_free(const char *host, int port) {
     return is_free;
 }
 
-static void look_at_port(struct str listen, bool a_server_runs) {
+static void look_at_port(struct doctor *d, struct str listen, bool a_server_runs) {
     char text[256];
     struct str address = listen.len > 0 ? listen : net_settings.listen;
     snprintf(text, sizeof text, STR_FMT, STR_ARG(address));
     char *colon = strrchr(text, ':');
     int port = colon == NULL ? 0 : atoi(colon + 1);
     if (colon == NULL)
-        return bad("port", "%s is not ADDRESS:PORT", text);
+        return bad(d, "port", "%s is not ADDRESS:PORT", text);
     *colon = 0;
     if (port_is_free(text, port))
-        ok("port", "%s:%d is free", text, port);
+        ok(d, "port", "%s:%d is free", text, port);
     else if (a_server_runs)
-        ok("port", "%s:%d is taken, probably by the server that runs on this data folder", text,
+        ok(d, "port", "%s:%d is taken, probably by the server that runs on this data folder", text,
            port);
     else
-        bad("port",
+        bad(d, "port",
             "%s:%d is taken by another program: stop that, or choose another with --listen (ss -ltnp tells who)",
             text, port);
 }
@@ -210,68 +212,130 @@ static void look_at_port(struct str listen, bool a_server_runs) {
  */
 
 struct consultation {
-    const struct model *model;
-    struct consultation_count *count;
+    struct consultations *all;
+    char name[128], base_url[256];
 };
-struct consultation_count {
+struct consultations {
+    struct doctor *d;
     int open;
+    void (*done)(void *ctx);
+    void *ctx;
+    struct consultation items[MODELS_LIMIT];
 };
 
 static void on_trial(void *ctx, const struct trial_result *result) {
-    struct consultation *consultation = ctx;
-    const struct model *model = consultation->model;
+    struct consultation *one = ctx;
+    struct consultations *all = one->all;
+    struct doctor *d = all->d;
     if (result->error.at != NULL)
-        bad("model", STR_FMT " (" STR_FMT "): " STR_FMT, STR_ARG(model->name),
-            STR_ARG(model->base_url), STR_ARG(result->error));
+        bad(d, "model", "%s (%s): " STR_FMT, one->name, one->base_url, STR_ARG(result->error));
     else
-        ok("model", STR_FMT " (" STR_FMT "): answers after %lld ms, its endpoint has %zu models%s",
-           STR_ARG(model->name), STR_ARG(model->base_url), (long long)result->first_token_ms,
-           result->model_count,
+        ok(d, "model", "%s (%s): answers after %lld ms, its endpoint has %zu models%s", one->name,
+           one->base_url, (long long)result->first_token_ms, result->model_count,
            result->model_count > 0 && !result->is_listed ? "; this one is not among them" : "");
-    if (--consultation->count->open == 0)
-        loop_stop(0);
+    if (--all->open > 0)
+        return;
+    void (*done)(void *ctx) = all->done;
+    void *done_ctx = all->ctx;
+    free(all);
+    done(done_ctx);
 }
 
-static void look_at_models(void) {
-    struct consultation consultations[MODELS_LIMIT];
-    struct consultation_count count = {0};
+static void consult(struct consultations *all, const struct model *model) {
+    struct consultation *one = &all->items[all->open++];
+    one->all = all;
+    snprintf(one->name, sizeof one->name, STR_FMT, STR_ARG(model->name));
+    snprintf(one->base_url, sizeof one->base_url, STR_FMT, STR_ARG(model->base_url));
+    trial_start(model, on_trial, one);
+}
+
+bool doctor_ask_models(struct doctor *d, void (*done)(void *ctx), void *ctx) {
+    struct consultations *all = calloc(1, sizeof *all);
+    BUG_IF(all == NULL);
+    *all = (struct consultations){.d = d, .done = done, .ctx = ctx};
+    for (size_t i = 0; all->open < MODELS_LIMIT && model_at(i) != NULL; i++)
+        if (model_at(i)->is_enabled && !str_eq(model_at(i)->provider, STR("understudy")))
+            consult(all, model_at(i));
+    if (all->open > 0)
+        return true;
+    note(d, "model", "none is connected: the Understudy speaks, and says so");
+    free(all);
+    return false;
+}
+
+/* --- in a running server
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+static void look_at_key_file(struct doctor *d, const char *data) {
+    char path[PATH_MAX];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/key", data);
+    if (stat(path, &info) != 0 || (info.st_mode & 077) != 0)
+        bad(d, "key", "%s must be there, readable by this user alone (chmod 600)", path);
+    else
+        ok(d, "key",
+           "the key file is in place. Keep a copy of it with your backups: sealed secrets are lost without it");
+}
+
+void pool_doctor_house(struct doctor *d, const char *data, struct str config_problems) {
+    look_at_settings(d, config_problems);
+    look_at_clock(d);
+    look_at_folder(d, data);
+    look_at_key_file(d, data);
+    look_at_disk(d, data);
+    struct db *db = pool_reader_open();
+    if (db == NULL)
+        return bad(d, "database", "it cannot be opened for reading (see the line in the log)");
+    look_at_database(d, db, true);
+    pool_reader_close(db);
+}
+
+/* --- the command
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+static void print_finding(const struct doctor_finding *finding, void *ctx) {
+    static const char *const words[] = {"ok", "note", "FAIL"};
+    (void)ctx;
+    printf("%-4s  %-9s %s\n", words[finding->word], finding->what, finding->text);
+}
+
+static void stop_loop(void *ctx) {
+    (void)ctx;
+    loop_stop(0);
+}
+
+static void look_at_models(struct doctor *d) {
     if (model_reload() != E_OK)
-        return bad("model", "the models could not be read");
-    for (size_t i = 0; count.open < MODELS_LIMIT && model_at(i) != NULL; i++) {
-        if (!model_at(i)->is_enabled || str_eq(model_at(i)->provider, STR("understudy")))
-            continue;
-        consultations[count.open] = (struct consultation){model_at(i), &count};
-        trial_start(model_at(i), on_trial, &consultations[count.open]);
-        count.open++;
-    }
-    if (count.open == 0)
-        return note("model", "none is connected: the Understudy speaks, and says so");
-    loop_run();
+        bad(d, "model", "the models could not be read");
+    else if (doctor_ask_models(d, stop_loop, NULL))
+        loop_run();
 }
 
 int doctor_run(const char *data, struct str listen, struct str config_problems) {
-    has_failed = false;
-    look_at_settings(config_problems);
-    look_at_clock();
-    bool has_database = look_at_folder(data), is_open = false;
-    if (has_database && look_at_key(data)) {
+    struct doctor doctor = {.tell = print_finding}, *d = &doctor;
+    look_at_settings(d, config_problems);
+    look_at_clock(d);
+    bool has_database = look_at_folder(d, data), is_open = false;
+    if (has_database && look_at_key(d, data)) {
         is_open = store_open(data) == E_OK;
         if (!is_open)
-            bad("database",
+            bad(d, "database",
                 "it cannot be opened (see the line in the log). Restore a backup, or run the version of the program that made it");
     }
     if (access(data, F_OK) == 0)
-        look_at_disk(data);
-    look_at_port(listen, is_open && !store_is_owner());
+        look_at_disk(d, data);
+    look_at_port(d, listen, is_open && !store_is_owner());
     if (is_open) {
         loop_init();
         mailbox_init();
         pool_init(1);
-        look_at_database();
-        look_at_models();
+        look_at_database(d, store_reader(), account_is_set_up());
+        look_at_models(d);
         store_close();
     }
-    puts(has_failed ? "\nSomething needs attention: see the lines that say FAIL."
-                    : "\nAll is well.");
-    return has_failed ? 1 : 0;
+    puts(d->has_failed ? "\nSomething needs attention: see the lines that say FAIL."
+                       : "\nAll is well.");
+    return d->has_failed ? 1 : 0;
 }

@@ -219,6 +219,22 @@ static bool read_choice(struct config *config, const char *place, const struct s
     return problem(config, place, "%s.%s must be one of: %s", setting->section, setting->key, list);
 }
 
+static ptrdiff_t row_index(const struct config *config, const struct setting *setting) {
+    struct cursor cursor = {0};
+    ptrdiff_t index = 0;
+    for (const struct setting *row; (row = next_row(config, &cursor)); index++)
+        if (row == setting)
+            return index;
+    return -1;
+}
+
+static void note_source(struct config *config, const struct setting *setting) {
+    ptrdiff_t index = row_index(config, setting);
+    BUG_IF(index >= CONFIG_ROWS_MAX);
+    if (index >= 0)
+        config->sources[index] = (uint8_t)config->reading;
+}
+
 /* Judges and stores. On a reload what needs a restart is judged only. */
 static void set(struct config *config, const char *place, const struct setting *setting,
                 struct str text) {
@@ -226,7 +242,7 @@ static void set(struct config *config, const char *place, const struct setting *
     int64_t number = 0;
     bool truth = false;
     struct str copy;
-    int choice = 0;
+    int choice = 0, problems_before = config->problem_count;
     switch (setting->type) {
     case SETTING_INT:
         if (read_int(config, place, setting, text, &number) && !is_kept)
@@ -245,6 +261,8 @@ static void set(struct config *config, const char *place, const struct setting *
             *(int *)setting->at = choice;
         break;
     }
+    if (config->problem_count == problems_before && !is_kept)
+        note_source(config, setting);
 }
 
 static void init(struct config *config, const struct setting *const *tables, bool is_reload) {
@@ -399,6 +417,7 @@ static void read_open_file(struct config *config, const char *path, FILE *file) 
 }
 
 void config_read_file(struct config *config, const char *path, bool must_exist) {
+    config->reading = SOURCE_FILE;
     FILE *file = fopen(path, "re");
     if (file) {
         read_open_file(config, path, file);
@@ -442,6 +461,7 @@ static void read_variable(struct config *config, struct str variable) {
 }
 
 void config_read_environment(struct config *config, char **environment) {
+    config->reading = SOURCE_ENVIRONMENT;
     for (char **variable = environment; *variable; variable++)
         read_variable(config, str_from(*variable));
 }
@@ -449,6 +469,7 @@ void config_read_environment(struct config *config, char **environment) {
 void config_read_flag(struct config *config, struct str flag) {
     const struct setting *nearest;
     double likeness;
+    config->reading = SOURCE_FLAG;
     if (str_starts(flag, STR("--")))
         flag = str_slice(flag, 2, flag.len);
     struct str value = flag, name = STR_NONE;
@@ -461,6 +482,79 @@ void config_read_flag(struct config *config, struct str flag) {
         set(config, "command line", setting, value);
     else
         problem_unknown(config, "command line", "setting", name, nearest, likeness, full_name);
+}
+
+/* --- stored, and one by one ------------------------------------------------------------------- */
+
+/* A name that this version does not have any more is no problem: the next one may have it again. */
+void config_read_stored(struct config *config, struct str name, struct str value) {
+    const struct setting *nearest;
+    double likeness;
+    config->reading = SOURCE_STORED;
+    const struct setting *setting = find_row(config, name, full_name, &nearest, &likeness);
+    if (setting)
+        set(config, "stored setting", setting, value);
+}
+
+void config_keep_sources(struct config *config, const struct config *before) {
+    struct cursor cursor = {0};
+    size_t index = 0;
+    for (const struct setting *row; (row = next_row(config, &cursor)); index++)
+        if (row->needs_restart)
+            config->sources[index] = before->sources[index];
+}
+
+const struct setting *config_row(const struct config *config, size_t index) {
+    struct cursor cursor = {0};
+    const struct setting *row;
+    do
+        row = next_row(config, &cursor);
+    while (row && index-- > 0);
+    return row;
+}
+
+ptrdiff_t config_find(const struct config *config, struct str name,
+                      const struct setting **nearest) {
+    double likeness;
+    const struct setting *row = find_row(config, name, full_name, nearest, &likeness);
+    if (likeness < LIKENESS_MIN)
+        *nearest = NULL;
+    return row ? row_index(config, row) : -1;
+}
+
+static void *member_of_type(enum setting_type type, struct setting_value *value) {
+    switch (type) {
+    case SETTING_INT:
+        return &value->number;
+    case SETTING_BOOL:
+        return &value->truth;
+    case SETTING_TEXT:
+        return &value->text;
+    case SETTING_CHOICE:
+        return &value->choice;
+    }
+    BUG("a setting of no type");
+}
+
+const char *setting_parse(struct arena *arena, const struct setting *setting, struct str text,
+                          struct setting_value *value) {
+    static const struct setting *const none[] = {NULL};
+    struct config scratch = {.tables = none};
+    struct setting copy = *setting;
+    const char *wrong = NULL;
+    *value = (struct setting_value){0};
+    copy.at = member_of_type(setting->type, value);
+    arena_init(&scratch.arena);
+    buf_init(&scratch.problems, PROBLEMS_CEILING_BYTES);
+    set(&scratch, "", &copy, text);
+    struct str line = str_trim(buf_str(&scratch.problems)); /* ": section.key must be ..." */
+    if (scratch.problem_count > 0)
+        wrong = str_dup_z(
+            arena,
+            str_slice(line, 2 + strlen(setting->section) + 1 + strlen(setting->key) + 1, line.len));
+    value->text = str_dup(arena, value->text);
+    config_release(&scratch);
+    return wrong;
 }
 
 /* --- example ---------------------------------------------------------------------------------- */

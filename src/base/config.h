@@ -3,7 +3,11 @@
  * feature owns a table; app.c lists the tables. From the rows come the INI reader,
  * TROUPE_SECTION_KEY, --section.key=value, `troupe config check`, and config.example.ini.
  *
- * Priority: flag, environment, file, default. A value lives in a plain static struct of its feature
+ * Priority: flag, environment, stored by an admin, file, default. What an admin says in the running
+ * house is newer than the file, which packages bring and which must not make the page of settings
+ * dead; flags and environment belong to whoever starts the process, and win over all.
+ *
+ * A value lives in a plain static struct of its feature
  * ("limits.requests_per_minute" in net/limit.h), written before the loop runs and afterwards only
  * on the loop thread, so reading it is reading a variable.
  *
@@ -16,6 +20,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
+
+#include <stddef.h>
 
 enum setting_type { SETTING_INT, SETTING_BOOL, SETTING_TEXT, SETTING_CHOICE };
 
@@ -34,17 +40,30 @@ struct setting {
     const char *help;           /* one sentence */
 };
 
+/* Where a value came from, from the weakest to the strongest. */
+enum setting_source {
+    SOURCE_DEFAULT,
+    SOURCE_FILE,
+    SOURCE_STORED, /* an admin said so in the running house */
+    SOURCE_ENVIRONMENT,
+    SOURCE_FLAG,
+};
+
+#define CONFIG_ROWS_MAX 256
+
 /* A table ends with a row whose section is NULL. */
 struct config {
     struct arena arena;                  /* owns the texts */
     const struct setting *const *tables; /* NULL-terminated */
     struct buf problems;                 /* one line per problem, for a person */
     int problem_count;
-    bool is_reload; /* rows that need a restart are judged, but keep their values */
+    bool is_reload;              /* rows that need a restart are judged, but keep their values */
+    enum setting_source reading; /* what is being read now */
+    uint8_t sources[CONFIG_ROWS_MAX]; /* of each row in table order: enum setting_source */
 };
 
-/* Sets every default. Then call the readers in the order file, environment, flags: what is read
- * later wins. */
+/* Sets every default. Then call the readers in the order file, stored, environment, flags: what is
+ * read later wins. */
 void config_init(struct config *config, const struct setting *const *tables);
 /* The same for SIGHUP: what needs a restart stays, so the config before this one must live on (its
  * texts are in use). */
@@ -60,5 +79,26 @@ void config_read_file(struct config *config, const char *path, bool must_exist);
 void config_read_environment(struct config *config, char **environment);
 /* One `section.key=value`, with or without the two dashes. */
 void config_read_flag(struct config *config, struct str flag);
+/* One value that an admin stored. */
+void config_read_stored(struct config *config, struct str name, struct str value);
+/* After config_init_reload: rows that kept their values keep what is known of their origin. */
+void config_keep_sources(struct config *config, const struct config *before);
+
+/* The rows in table order; NULL past the end. */
+const struct setting *config_row(const struct config *config, size_t index);
+/* The index of "section.key"; -1 when there is none, and the most similar row if one is close. */
+ptrdiff_t config_find(const struct config *config, struct str name, const struct setting **nearest);
+
+/* A value in the member of its type. */
+struct setting_value {
+    int64_t number;
+    bool truth;
+    int choice;
+    struct str text;
+};
+/* Judges a text by the row and stores nothing. NULL when it is good and *value is filled; else what
+ * it must be, for a person. Texts are the arena's. */
+const char *setting_parse(struct arena *arena, const struct setting *setting, struct str text,
+                          struct setting_value *value);
 /* The commented example file, the rows in table order. */
 void config_print_example(const struct config *config, struct buf *out);

@@ -490,3 +490,28 @@ const struct route live_routes[] = {
      .answer_type = "text/event-stream"},
     {0},
 };
+
+/* --- jobs --------------------------------------------------------------------------------------- */
+
+void live_job_event(const struct job_event *event) {
+    struct buf buf;
+    struct json json;
+    buf_init(&buf, 16 << 10);
+    json_init(&json, &buf);
+    json_object_begin(&json);
+    JSON_ID(&json, "id", event->id);
+    JSON_STR(&json, "kind", str_from(event->kind));
+    JSON_STR(&json, "state", str_from(event->state));
+    JSON_INT(&json, "progress", event->done);
+    json_key(&json, STR("total"));
+    if (event->total > 0)
+        json_write_int(&json, event->total);
+    else
+        json_write_null(&json);
+    JSON_STR(&json, "reason", str_from(event->reason));
+    json_object_end(&json);
+    struct frame *frame = frame_new("job:progress", 0, 0, buf_str(&buf));
+    channel_send_user(event->user_id, frame);
+    frame_let_go(frame);
+    buf_release(&buf);
+}

@@ -17,6 +17,7 @@
 #include "model/model_store.h"
 #include "model/route.h"
 #include "model/trial.h"
+#include "store/audit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -269,12 +270,27 @@ static bool name_is_taken(struct tx *tx, struct change *change) {
     return change->is_name_taken;
 }
 
+static enum err note(struct tx *tx, const struct change *change, const char *action,
+                     const char *what, struct str to) {
+    struct request *request = change->request;
+    bool is_route = change->routes != NULL;
+    return audit_add(
+        tx, &(struct audit){.actor_id = request->caller.user_id,
+                            .action = str_from(action),
+                            .target_kind = is_route ? STR("route") : STR("model"),
+                            .target_id = change->row.id,
+                            .detail = to.len > 0 ? audit_change(request->arena, what, STR_NONE, to)
+                                                 : STR_NONE});
+}
+
 static enum err writer_create(struct tx *tx, void *ctx) {
     struct change *change = ctx;
     if (name_is_taken(tx, change))
         return E_CONFLICT;
     enum err err = model_insert(tx, &change->row);
-    return err || change->route.len == 0 ? err : route_append(tx, change->route, change->row.id);
+    if (err == E_OK && change->route.len > 0)
+        err = route_append(tx, change->route, change->row.id);
+    return err ? err : note(tx, change, "model.create", "name", change->row.name);
 }
 
 static bool is_route_name(struct str name) {
@@ -315,8 +331,9 @@ static void create_model(struct request *request) {
 
 static enum err writer_change(struct tx *tx, void *ctx) {
     struct change *change = ctx;
-    return name_is_taken(tx, change) ? E_CONFLICT
-                                     : model_update(tx, &change->row, change->expected);
+    enum err err =
+        name_is_taken(tx, change) ? E_CONFLICT : model_update(tx, &change->row, change->expected);
+    return err ? err : note(tx, change, "model.change", "name", change->row.name);
 }
 
 #define SENT(member) request_has(request, struct model_body, member)
@@ -363,7 +380,8 @@ static void change_model(struct request *request) {
 
 static enum err writer_delete(struct tx *tx, void *ctx) {
     struct change *change = ctx;
-    return model_delete(tx, change->row.id);
+    enum err err = model_delete(tx, change->row.id);
+    return err ? err : note(tx, change, "model.delete", "", STR_NONE);
 }
 
 static void reply_deleted(enum err err, void *ctx) {
@@ -411,6 +429,10 @@ static enum err writer_routes(struct tx *tx, void *ctx) {
     for (size_t r = 0; r < change->routes->routes.count && err == E_OK; r++)
         for (size_t i = 0; i < routes[r].model_ids.count && err == E_OK; i++)
             err = route_put(tx, routes[r].name, (int64_t)i, routes[r].model_ids.items[i]);
+    for (size_t r = 0; r < change->routes->routes.count && err == E_OK; r++)
+        err = note(tx, change, "routes.change", "name", routes[r].name);
+    if (err == E_OK && change->routes->routes.count == 0)
+        err = note(tx, change, "routes.change", "", STR_NONE);
     return err;
 }
 

@@ -214,6 +214,16 @@ void channel_end_session(int64_t user_id, int64_t session_id, int64_t api_key_id
     }
 }
 
+void channel_send_user(int64_t user_id, struct frame *frame) {
+    if (channels.count == 0)
+        return;
+    LIST_EACH(&channels.all, node) {
+        struct channel *channel = CONTAINER_OF(node, struct channel, all);
+        if (matches(channel->caller.user_id, user_id) && !channel_is_single(channel))
+            channel_send(channel, frame);
+    }
+}
+
 void channel_end_other_sessions(int64_t user_id, int64_t session_id) {
     if (channels.count == 0)
         return;

@@ -68,6 +68,8 @@ void channel_serve_websockets(const struct channel_owner *owner);
 /* Closes every channel of a session, API key or user that has ended, with 4401 (0 matches nothing).
  */
 void channel_end_session(int64_t user_id, int64_t session_id, int64_t api_key_id);
+/* To every channel of a person that stands for the person, not for one subject. */
+void channel_send_user(int64_t user_id, struct frame *frame);
 /* Closes the channels of a person's other sessions; those of API keys stay. */
 void channel_end_other_sessions(int64_t user_id, int64_t session_id);
 /* Closes all with 1001, for a stop. */

@@ -353,12 +353,20 @@ static bool read_rows(struct reader *reader, const struct place *outer, const st
     return is_fine;
 }
 
+bool field_takes_any(const struct field *rows) {
+    return rows[0].name != NULL && strcmp(rows[0].name, "*") == 0;
+}
+
 enum err field_read(struct arena *arena, const struct field *rows, const struct json_value *object,
                     void *out, uint64_t *has, struct field_problems *problems) {
     struct reader reader = {.arena = arena, .problems = problems};
     if (json_type(object) != JSON_OBJECT) {
         wrong(&reader, NULL, "The body must be a JSON object.");
         return E_INPUT;
+    }
+    if (field_takes_any(rows)) {
+        memcpy((char *)out + rows[0].offset, &object, sizeof(object));
+        return E_OK;
     }
     return read_rows(&reader, NULL, rows, object, out, has) ? E_OK : E_INPUT;
 }

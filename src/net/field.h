@@ -34,7 +34,8 @@ enum field_type {
     FIELD_OBJECT,  /* const void * to a struct filled by `rows` (size `size`), NULL when absent */
     FIELD_OBJECTS, /* struct field_objects: array of such structs */
     FIELD_JSON, /* const struct json_value *: any JSON object or value, kept as it is; max bytes of
-                   text */
+                   text. As the only row of a body and with the name "*" it is the whole object,
+                   whose members the handler judges */
     FIELD_FILE, /* struct str path or bytes of a multipart part: see net/multipart.h */
 };
 
@@ -97,5 +98,7 @@ MUST_USE enum err field_read(struct arena *arena, const struct field *rows,
 /* The same from a query string (already split at '&'): texts are parsed by the row's type. */
 MUST_USE enum err field_read_query(struct arena *arena, const struct field *rows, struct str query,
                                    void *out, uint64_t *has, struct field_problems *problems);
+/* True for a body whose members have names of their own ("*"). */
+bool field_takes_any(const struct field *rows);
 /* Writes the rows as a JSON Schema object. */
 void field_schema(struct json *json, const struct field *rows);

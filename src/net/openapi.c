@@ -232,6 +232,11 @@ static void write_required(struct json *json, const struct field *rows) {
 static void object_schema(struct json *json, const struct field *rows, bool is_input) {
     json_object_begin(json);
     JSON_STR(json, "type", STR("object"));
+    if (field_takes_any(rows)) {
+        JSON_STR(json, "description", str_from(rows[0].help));
+        JSON_BOOL(json, "additionalProperties", true);
+        return json_object_end(json);
+    }
     JSON_OBJECT(json, "properties");
     for (size_t i = 0; rows[i].name != NULL; i++) {
         json_key(json, str_from(rows[i].name));
@@ -351,7 +356,7 @@ static void write_body(struct json *json, const struct route *route) {
         object_schema(json, route->body, true);
         json_object_end(json);
     }
-    if (route->is_raw) {
+    if (route->is_raw && route->body == NULL) {
         write_media(json, "application/octet-stream");
         json_object_begin(json);
         json_object_end(json);

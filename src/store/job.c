@@ -70,8 +70,8 @@ struct run {
     struct kind *kind;
     bool is_unwanted; /* somebody asked job_cancel */
     bool has_ended;
-    int64_t progress_at_ms;
-    enum err err; /* how it ended */
+    int64_t progress_at_ms, done, total; /* what it said last, and when */
+    enum err err;                        /* how it ended */
     const char *reason;
     int64_t run_at_ms; /* when it comes again */
     const char *state; /* its row's next state */
@@ -104,6 +104,8 @@ static struct {
     _Atomic int64_t due_ms;
     struct mail mail;
 } bell = {.due_ms = INT64_MAX};
+
+static void (*tell_event)(const struct job_event *event);
 
 static void look(void);
 
@@ -190,7 +192,7 @@ static void drop_run(struct run *run) {
     free(run);
 }
 
-/* The row that stands in `s`: id, payload, attempts. */
+/* The row that stands in `s`: id, payload, attempts, run_at, user. */
 static struct run *make_run(struct stmt *s, struct kind *kind) {
     struct run *run = calloc(1, sizeof(*run));
     if (run == NULL)
@@ -202,6 +204,7 @@ static struct run *make_run(struct stmt *s, struct kind *kind) {
     run->job.kind = kind->row;
     run->job.payload = column_str_dup(s, 1, &run->job.arena);
     run->job.attempt = (int)column_int(s, 2) + 1;
+    run->job.user_id = column_id(s, 4);
     return run;
 }
 
@@ -232,7 +235,7 @@ static enum err find_due(struct tx *tx, struct look *look, struct kind *kind, in
                          struct list *found) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
-        "SELECT id, payload, attempts, run_at FROM job WHERE kind = :kind AND state = 'queued' "
+        "SELECT id, payload, attempts, run_at, user_id FROM job WHERE kind = :kind AND state = 'queued' "
         "ORDER BY run_at LIMIT :limit");
     bind_str(s, ":kind", str_from(kind->row->name));
     bind_int(s, ":limit", places + 1);
@@ -482,13 +485,32 @@ static struct run *run_of(struct job *job) {
     return run;
 }
 
+void job_on_event(void (*tell)(const struct job_event *event)) {
+    tell_event = tell;
+}
+
+static void tell_person(const struct run *run, const char *state) {
+    if (tell_event == NULL || run->job.user_id == 0)
+        return;
+    tell_event(&(struct job_event){.id = run->job.id,
+                                   .user_id = run->job.user_id,
+                                   .kind = run->job.kind->name,
+                                   .state = state,
+                                   .done = run->done,
+                                   .total = run->total,
+                                   .reason = run->reason});
+}
+
 void job_progress(struct job *job, int64_t done, int64_t total) {
     struct run *run = run_of(job);
     int64_t now_ms = clock_now_ms();
     BUG_IF(run->has_ended);
+    run->done = done;
+    run->total = total;
     if (now_ms - run->progress_at_ms < PROGRESS_EVERY_MS && done != total)
         return;
     run->progress_at_ms = now_ms;
+    tell_person(run, "running");
     struct progress *progress = malloc(sizeof(*progress));
     if (progress == NULL)
         BUG("out of memory");
@@ -573,6 +595,8 @@ static void end_stored(enum err err, void *ctx) {
     struct run *run = ctx;
     if (err == E_OK && run->run_at_ms != 0)
         wait_until(run->run_at_ms);
+    if (err == E_OK)
+        tell_person(run, run->state);
     run->kind->running--;
     drop_run(run);
     loop_let_go();
@@ -600,6 +624,32 @@ void job_finish(struct job *job, enum err err, const char *reason) {
     judge(run);
     tell_end(run);
     store_write(store_end, end_stored, run);
+}
+
+/* --- what staff does -------------------------------------------------------------------------- */
+
+bool job_kind_is_standing(struct str name) {
+    const struct kind *kind = find_kind(name);
+    return kind != NULL && kind->row->every_ms != 0;
+}
+
+enum err job_retry(struct tx *tx, int64_t id) {
+    struct stmt *s = DB_SQL(
+        tx_db(tx), "UPDATE job SET state = 'queued', attempts = 0, run_at = :now, progress = 0, "
+                   "is_cancelled = 0, reason = NULL, updated_at = :now "
+                   "WHERE id = :id AND state IN ('queued', 'dead', 'cancelled')");
+    int64_t now_ms = clock_now_ms();
+    bind_time(s, ":now", now_ms);
+    bind_id(s, ":id", id);
+    enum err err = stmt_run(s);
+    if (err == E_OK && stmt_changed(s) == 0) {
+        s = DB_SQL(tx_db(tx), "SELECT 1 FROM job WHERE id = :id");
+        bind_id(s, ":id", id);
+        return stmt_int(s, 0) != 0 ? E_CONFLICT : E_ABSENT;
+    }
+    if (err == E_OK)
+        ring(now_ms);
+    return err;
 }
 
 /* --- cancelling ------------------------------------------------------------------------------- */
@@ -639,6 +689,22 @@ static enum err store_cancel(struct tx *tx, void *ctx) {
     return stmt_run(s);
 }
 
+/* One that had not begun; one that runs tells its end by itself. */
+static void tell_cancelled(int64_t id) {
+    struct arena arena;
+    struct job_row row;
+    arena_init(&arena);
+    if (tell_event != NULL && job_load(store_reader(), &arena, id, &row) == E_OK &&
+        row.user_id != 0 && str_eq(row.state, STR("cancelled")))
+        tell_event(&(struct job_event){.id = id,
+                                       .user_id = row.user_id,
+                                       .kind = str_dup_z(&arena, row.kind),
+                                       .state = "cancelled",
+                                       .done = row.progress,
+                                       .total = row.total});
+    arena_release(&arena);
+}
+
 static void cancel_stored(enum err err, void *ctx) {
     struct cancel *cancel = ctx;
     LIST_EACH(&jobs.running, node) {
@@ -646,6 +712,8 @@ static void cancel_stored(enum err err, void *ctx) {
         if (err == E_OK && run->job.id == cancel->id)
             run->is_unwanted = run->job.is_cancelled = true;
     }
+    if (err == E_OK)
+        tell_cancelled(cancel->id);
     if (cancel->done != NULL)
         cancel->done(err, cancel->ctx);
     free(cancel);

@@ -13,6 +13,7 @@
 
 struct job {
     int64_t id;
+    int64_t user_id; /* for whom; 0: the house */
     const struct job_kind *kind;
     struct str payload; /* JSON text */
     int attempt;        /* 1 for the first */
@@ -38,6 +39,34 @@ void job_progress(struct job *job, int64_t done, int64_t total);
 /* E_OK: done. Retryable errors come again with backoff (2 s doubling to 1 h); others are dead
  * letters with `reason`. */
 void job_finish(struct job *job, enum err err, const char *reason);
+/* What a person sees of a job, as it moves and when it ends. */
+struct job_event {
+    int64_t id, user_id;
+    const char *kind, *state; /* "running", "queued", "done", "dead", "cancelled" */
+    int64_t done, total;
+    const char *reason; /* of a failure; NULL */
+};
+/* Set once by app.c: told on the loop of every move of a job that is somebody's, at most four times
+ * a second, and of its end after that is on disk. */
+void job_on_event(void (*tell)(const struct job_event *event));
+
+/* A row as it lies. */
+struct job_row {
+    int64_t id, user_id;
+    struct str kind, state, reason;
+    int64_t run_at_ms, attempts, progress, total, created_at, updated_at;
+    bool is_cancelled, is_standing;
+};
+/* Newest first, before `before_id` (0: from the end). state and kind STR_NONE, user_id 0: all. */
+MUST_USE enum err job_list(struct db *db, struct arena *arena, int64_t before_id, int64_t user_id,
+                           struct str state, struct str kind, size_t limit, struct job_row **items,
+                           size_t *count);
+bool job_kind_is_standing(struct str name);
+MUST_USE enum err job_load(struct db *db, struct arena *arena, int64_t id, struct job_row *job);
+/* Inside a write: a dead, cancelled or waiting job is to run now, as if for the first time.
+ * E_ABSENT; E_CONFLICT when it runs or is done. */
+MUST_USE enum err job_retry(struct tx *tx, int64_t id);
+
 /* Marks a queued or running job cancelled. done: E_ABSENT, E_CONFLICT when it is over already,
  * E_DENIED for a standing job. */
 void job_cancel(int64_t job_id, store_done_fn done, void *ctx);

@@ -50,12 +50,12 @@ export function run(args, { input = "", env = {} } = {}) {
 }
 
 /** A server process. `dir` may be one that an earlier process left behind. */
-export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")), settings = {}, env = {}, port = 0 } = {}) {
+export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")), settings = {}, env = {}, port = 0, config } = {}) {
   const clockFile = join(dir, "test-clock");
   if (!env.TROUPE_TEST_CLOCK) writeFileSync(clockFile, Buffer.alloc(8), { flag: "a" });
   const flags = Object.entries({ "limits.requests_per_minute": 0, "limits.costly_per_minute": 0, "limits.bad_tokens_per_minute": 0, ...settings })
     .map(([name, value]) => `--${name}=${value}`);
-  const child = spawn(binary, ["serve", "--data", dir, "--listen", `127.0.0.1:${port}`, ...flags], {
+  const child = spawn(binary, ["serve", ...(config ? ["--config", config] : []), "--data", dir, "--listen", `127.0.0.1:${port}`, ...flags], {
     env: { ...process.env, TROUPE_TEST_CLOCK: clockFile, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -15,6 +15,7 @@ const MAY_SCAN = [
   [/FROM route\b/, "likewise"],
   [/FROM json_each/, "the items of one JSON array that was given"],
   [/UPDATE signing_key/, "likewise"],
+  [/-- counted in a pool thread/, "the admin's numbers: whole tables, off the loop"],
   [/character_(words|trigrams)/, "a virtual table: FTS5 does its own searching"],
 ];
 

@@ -1,5 +1,12 @@
 // The objects of the API. Written by scripts/types.mjs from openapi.json: change the server, then run `./dev types`.
 
+export interface Actor {
+  /** null: the house itself. */
+  id: string | null;
+  /** As it is now; null: gone. */
+  name: string | null;
+}
+
 export interface ApiKey {
   /** The key. */
   id: string;
@@ -17,6 +24,23 @@ export interface ApiKey {
   expires_at: string | null;
   /** When it was last used, to the minute. */
   last_used_at: string | null;
+}
+
+export interface AuditEntry {
+  /** The entry. */
+  id: string;
+  /** When. */
+  at: string;
+  /** Who. */
+  actor: Actor;
+  /** What was done: "user.role". */
+  action: string;
+  /** To what kind of thing. */
+  target_kind: string;
+  /** To which. */
+  target_id: string | null;
+  /** What it was and what it became. */
+  detail: unknown;
 }
 
 export interface Branch {
@@ -270,6 +294,22 @@ export interface DiscoveredServer {
   is_loading: boolean;
 }
 
+export interface Doctor {
+  /** Nothing fails. */
+  ok: boolean;
+  /** One by one. */
+  items: Finding[];
+}
+
+export interface Finding {
+  /** note: works, but worth knowing. */
+  level: 'ok' | 'note' | 'fail';
+  /** What was looked at, in one word. */
+  what: string;
+  /** What was found and what to do, in plain words. */
+  text: string;
+}
+
 export interface ImportReport {
   /** One for each file, in order. */
   items: ImportedFile[];
@@ -305,6 +345,46 @@ export interface Invite {
   created_at: string;
   /** When it ends. */
   expires_at: string | null;
+}
+
+export interface Job {
+  /** The job. */
+  id: string;
+  /** What it does: "blob.sweep". */
+  kind: string;
+  /** dead: given up, until somebody tries again. */
+  state: 'queued' | 'running' | 'done' | 'dead' | 'cancelled';
+  /** For whom; null: the house. */
+  user_id: string | null;
+  /** It comes again by itself, and cannot be cancelled. */
+  is_standing: boolean;
+  /** Somebody asked it to stop. */
+  is_cancelled: boolean;
+  /** How much is done ... */
+  progress: number;
+  /** ... of how much; null: not known. */
+  total: number | null;
+  /** How often it was begun. */
+  attempts: number;
+  /** Of the last failure. */
+  reason: string | null;
+  /** Not before this moment. */
+  run_at: string;
+  /** When it was asked for. */
+  created_at: string;
+  /** When it last moved. */
+  updated_at: string;
+}
+
+export interface Lately {
+  /** Messages, replies among them. */
+  messages: number;
+  /** Of characters. */
+  replies: number;
+  /** Read by models. */
+  prompt_tokens: number;
+  /** Written by models. */
+  reply_tokens: number;
 }
 
 export interface LoreEntry {
@@ -526,6 +606,8 @@ export interface Preferences {
   language?: string;
   /** The most that is shown; beyond all_ages only for adults. */
   content_tier?: 'all_ages' | 'mature' | 'adult';
+  /** Your clock, for {{time}} and {{date}}: an IANA name such as Europe/Berlin. */
+  time_zone?: string;
   /** Size of text. */
   font_percent?: number;
   /** Show what a character remembers. */
@@ -647,6 +729,35 @@ export interface Session {
   expires_at: string;
 }
 
+export interface Setting {
+  /** section.key, as in the file. */
+  name: string;
+  /** What kind of value it takes. */
+  type: 'int' | 'bool' | 'text' | 'choice';
+  /** What it is now: a number, a truth or a text; null for a secret. */
+  value: unknown;
+  /** What it is when nobody says anything. */
+  default: unknown;
+  /** What an admin stored, also when it waits for a restart. */
+  stored: string | null;
+  /** Who said so; a flag or the environment cannot be changed from here. */
+  source: 'default' | 'file' | 'stored' | 'environment' | 'flag';
+  /** Of a choice. */
+  choices?: string[];
+  /** Of a number; of a text its bytes. */
+  min?: number;
+  /** Likewise. */
+  max?: number;
+  /** Of a number. */
+  unit?: string;
+  /** What it does, in one sentence. */
+  help: string;
+  /** A change takes effect with the next start. */
+  needs_restart: boolean;
+  /** Neither shown nor taken here. */
+  is_secret: boolean;
+}
+
 export interface SetupState {
   /** There is no owner yet. */
   needed: boolean;
@@ -665,6 +776,31 @@ export interface SignedIn {
   expires_in: number;
 }
 
+export interface Stats {
+  /** Accounts. */
+  people: number;
+  /** Those that may not sign in. */
+  people_disabled: number;
+  /** On all stages, without the trash. */
+  characters: number;
+  /** Likewise. */
+  conversations: number;
+  /** All that are stored. */
+  messages: number;
+  /** Jobs that wait, standing ones among them. */
+  jobs_waiting: number;
+  /** Jobs given up. */
+  jobs_dead: number;
+  /** Replies under way. */
+  turns_running: number;
+  /** Realtime listeners. */
+  sockets: number;
+  /** What happened lately. */
+  last_24_hours: Lately;
+  /** What it takes on the disk. */
+  storage: Storage;
+}
+
 export interface Status {
   /** One word. */
   status: string;
@@ -675,6 +811,23 @@ export interface Status {
 export interface Stopped {
   /** How many replies were stopped. */
   stopped: number;
+}
+
+export interface Storage {
+  /** Of the database. */
+  database_bytes: number;
+  /** Of what is not yet moved into it. */
+  wal_bytes: number;
+  /** Of what is found by meaning. */
+  vectors_bytes: number;
+  /** Of pictures and other files. */
+  blobs_bytes: number;
+  /** How many those are. */
+  blobs: number;
+  /** What is free under the data folder. */
+  disk_free_bytes: number;
+  /** Of how much. */
+  disk_bytes: number;
 }
 
 export interface Swipe {
