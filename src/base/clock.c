@@ -71,10 +71,15 @@ struct civil {
     int weekday; /* 0 is Sunday */
 };
 
+/* A year has four digits. */
+static int64_t within_years(int64_t at_ms) {
+    return at_ms < FIRST_MS ? FIRST_MS : at_ms > LAST_MS ? LAST_MS : at_ms;
+}
+
 /* Days are counted from 0000-03-01 in eras of 400 years, so that the leap day is the last of its
  * year. */
 static struct civil civil_of(int64_t at_ms) {
-    at_ms = at_ms < FIRST_MS ? FIRST_MS : at_ms > LAST_MS ? LAST_MS : at_ms;
+    at_ms = within_years(at_ms);
     uint64_t since = (uint64_t)(at_ms - FIRST_MS);
     uint32_t in_day = (uint32_t)(since % (uint64_t)DAY_MS);
     uint32_t days =
@@ -118,22 +123,37 @@ static char *word(char *at, const char *text, size_t len) {
     return at + len;
 }
 
-void clock_rfc3339(int64_t at_ms, char out[RFC3339_LEN + 1]) {
+/* The last day that was written, as text: what is shown together is seldom of two days. */
+static const char *day_text(int64_t at_ms) {
+    static _Thread_local struct {
+        int64_t from_ms;
+        char text[16]; /* 2026-01-31T */
+    } day = {.from_ms = LAST_MS + 1};
+    if (at_ms >= day.from_ms && at_ms - day.from_ms < DAY_MS)
+        return day.text;
     struct civil civil = civil_of(at_ms);
-    char *at = two(two(out, civil.year / 100), civil.year % 100);
+    char *at = two(two(day.text, civil.year / 100), civil.year % 100);
     *at++ = '-';
     at = two(at, civil.month);
     *at++ = '-';
     at = two(at, civil.day);
-    *at++ = 'T';
-    at = two(at, civil.hour);
+    *at = 'T';
+    day.from_ms = at_ms - (at_ms - FIRST_MS) % DAY_MS;
+    return day.text;
+}
+
+void clock_rfc3339(int64_t at_ms, char out[RFC3339_LEN + 1]) {
+    at_ms = within_years(at_ms);
+    char *at = word(out, day_text(at_ms), 11);
+    uint32_t in_day = (uint32_t)((uint64_t)(at_ms - FIRST_MS) % (uint64_t)DAY_MS);
+    at = two(at, (int)(in_day / 3600000));
     *at++ = ':';
-    at = two(at, civil.minute);
+    at = two(at, (int)(in_day / 60000 % 60));
     *at++ = ':';
-    at = two(at, civil.second);
+    at = two(at, (int)(in_day / 1000 % 60));
     *at++ = '.';
-    *at++ = (char)('0' + civil.ms / 100);
-    at = two(at, civil.ms % 100);
+    *at++ = (char)('0' + in_day % 1000 / 100);
+    at = two(at, (int)(in_day % 100));
     *at++ = 'Z';
     *at = '\0';
 }

@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/banned.h"
 
@@ -20,7 +21,17 @@
           millisecond */
 #define LAST_MS ((INT64_C(1) << 42) - 1)
 
-static const char LETTERS[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/* Crockford's letters by twos: one look-up writes ten bits. */
+#define PAIRS(first)                                                                      \
+    first "0" first "1" first "2" first "3" first "4" first "5" first "6" first "7" first \
+          "8" first "9" first "A" first "B" first "C" first "D" first "E" first "F" first \
+          "G" first "H" first "J" first "K" first "M" first "N" first "P" first "Q" first \
+          "R" first "S" first "T" first "V" first "W" first "X" first "Y" first "Z"
+static const char LETTERS[] = PAIRS("0") PAIRS("1") PAIRS("2") PAIRS("3") PAIRS("4") PAIRS("5")
+    PAIRS("6") PAIRS("7") PAIRS("8") PAIRS("9") PAIRS("A") PAIRS("B") PAIRS("C") PAIRS("D")
+        PAIRS("E") PAIRS("F") PAIRS("G") PAIRS("H") PAIRS("J") PAIRS("K") PAIRS("M") PAIRS("N")
+            PAIRS("P") PAIRS("Q") PAIRS("R") PAIRS("S") PAIRS("T") PAIRS("V") PAIRS("W") PAIRS("X")
+                PAIRS("Y") PAIRS("Z");
 
 /* xorshift64*: fast and well spread; ids are no secrets. */
 static uint64_t random_start(void) {
@@ -49,11 +60,16 @@ int64_t id_new(void) {
     return id;
 }
 
+void id_print(int64_t id, char out[ID_TEXT_LEN]) {
+    uint64_t rest = (uint64_t)id;
+    for (int i = ID_TEXT_LEN - 2; i > 0; i -= 2, rest >>= 10)
+        memcpy(out + i, LETTERS + (rest & 1023) * 2, 2);
+    out[0] = LETTERS[rest * 2 + 1]; /* the four bits that are left, as the second of a pair */
+}
+
 struct id_text id_text(int64_t id) {
     struct id_text text;
-    uint64_t rest = (uint64_t)id;
-    for (int i = ID_TEXT_LEN - 1; i >= 0; i--, rest >>= 5)
-        text.at[i] = LETTERS[rest & 31];
+    id_print(id, text.at);
     text.at[ID_TEXT_LEN] = '\0';
     return text;
 }

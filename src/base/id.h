@@ -15,8 +15,9 @@ struct id_text {
     char at[ID_TEXT_LEN + 1];
 };
 
-int64_t id_new(void);               /* any thread */
-struct id_text id_text(int64_t id); /* by value: id_text(id).at */
+int64_t id_new(void);                             /* any thread */
+struct id_text id_text(int64_t id);               /* by value: id_text(id).at */
+void id_print(int64_t id, char out[ID_TEXT_LEN]); /* the letters alone, no NUL */
 /* Strict: 13 letters, upper or lower case, a positive number. */
 MUST_USE enum err id_parse(struct str text, int64_t *id);
 int64_t id_at_ms(int64_t id); /* the moment it was made */

@@ -105,17 +105,21 @@ void json_write_value(
     struct json *json,
     const struct json_value *value); /* numbers keep their digits; absent is null */
 
-/* Member in one line: JSON_STR(json, "title", title). The key is a literal. */
-#define JSON_STR(j, k, v)    (json_key((j), STR(k)), json_write_str((j), (v)))
-#define JSON_INT(j, k, v)    (json_key((j), STR(k)), json_write_int((j), (v)))
-#define JSON_DOUBLE(j, k, v) (json_key((j), STR(k)), json_write_double((j), (v)))
-#define JSON_BOOL(j, k, v)   (json_key((j), STR(k)), json_write_bool((j), (v)))
-#define JSON_ID(j, k, v)     (json_key((j), STR(k)), json_write_id((j), (v)))
-#define JSON_TIME(j, k, v)   (json_key((j), STR(k)), json_write_time((j), (v)))
-#define JSON_RAW(j, k, v)    (json_key((j), STR(k)), json_write_raw((j), (v)))
-#define JSON_NULL_AT(j, k)   (json_key((j), STR(k)), json_write_null((j)))
-#define JSON_OBJECT(j, k)    (json_key((j), STR(k)), json_object_begin((j)))
-#define JSON_ARRAY(j, k)     (json_key((j), STR(k)), json_array_begin((j)))
+/* A key as it will stand there, with a comma before it (left out where none is due): `,"title":`. */
+void json_key_text(struct json *json, const char *text, size_t len);
+
+/* Member in one line: JSON_STR(json, "title", title). The key is a literal that needs no escape. */
+#define JSON_MEMBER(j, k)    json_key_text((j), ",\"" k "\":", sizeof(",\"" k "\":") - 1)
+#define JSON_STR(j, k, v)    (JSON_MEMBER(j, k), json_write_str((j), (v)))
+#define JSON_INT(j, k, v)    (JSON_MEMBER(j, k), json_write_int((j), (v)))
+#define JSON_DOUBLE(j, k, v) (JSON_MEMBER(j, k), json_write_double((j), (v)))
+#define JSON_BOOL(j, k, v)   (JSON_MEMBER(j, k), json_write_bool((j), (v)))
+#define JSON_ID(j, k, v)     (JSON_MEMBER(j, k), json_write_id((j), (v)))
+#define JSON_TIME(j, k, v)   (JSON_MEMBER(j, k), json_write_time((j), (v)))
+#define JSON_RAW(j, k, v)    (JSON_MEMBER(j, k), json_write_raw((j), (v)))
+#define JSON_NULL_AT(j, k)   (JSON_MEMBER(j, k), json_write_null((j)))
+#define JSON_OBJECT(j, k)    (JSON_MEMBER(j, k), json_object_begin((j)))
+#define JSON_ARRAY(j, k)     (JSON_MEMBER(j, k), json_array_begin((j)))
 
 /* Appends `text` escaped, without the quotes. */
 void json_escape(struct buf *buf, struct str text);

@@ -3,8 +3,8 @@
  * So no formatter, no byte loop over text that needs no escape, one question about room per value,
  * and nothing allocated besides the buf.
  *
- * Strings are copied eight bytes at a time into the buf's slack and looked at in the same step; a
- * word that holds a quote, a backslash or a control byte is taken up to that byte. Whether all of
+ * Strings are copied sixteen bytes at a time into the buf's slack and looked at in the same step; a
+ * block that holds a quote, a backslash or a control byte is taken up to that byte. Whether all of
  * it was UTF-8 is asked only when a byte above 0x7F went by.
  */
 #include "base/json.h"
@@ -54,6 +54,11 @@ static inline void commit(struct json *json, const char *end, bool needs_comma) 
     if (__builtin_expect(len > buf->room - buf->len, 0) && !buf_reserve(buf, len))
         return;
     buf->len += len;
+}
+
+/* The usual case, without a call. */
+static inline bool has_room(const struct buf *buf, size_t len) {
+    return __builtin_expect(buf->err == E_OK && buf->at != NULL && len <= buf->room - buf->len, 1);
 }
 
 static inline void write_short(struct json *json, const char *text, size_t len, bool needs_comma) {
@@ -124,12 +129,11 @@ void json_write_id(struct json *json, int64_t id) {
         json_write_null(json);
         return;
     }
-    struct id_text text = id_text(id);
     char *to = begin(json);
     if (to == NULL)
         return;
     to[0] = '"';
-    memcpy(to + 1, text.at, ID_TEXT_LEN);
+    id_print(id, to + 1);
     to[1 + ID_TEXT_LEN] = '"';
     commit(json, to + ID_TEXT_LEN + 2, true);
 }
@@ -164,29 +168,37 @@ static size_t put_escape(char *to, unsigned char c) {
     return 6;
 }
 
-static inline bool is_special(unsigned char c) {
-    return c < 0x20 || c == '"' || c == '\\';
-}
-
-/* Copies from *in up to the next special byte or `end`. Gives the bits of all bytes seen, to tell
- * whether any was above 0x7F. */
-static inline uint64_t copy_plain(char **to, const char **in, const char *end) {
-    uint64_t seen = 0;
-    while (end - *in >= 8) {
-        uint64_t word = json_load8(*in), marks = json_special8(word);
-        memcpy(*to, *in, 8);
-        seen |= word;
-        int count = marks ? json_first_mark(marks) : 8;
+/* Copies from *in up to the next special byte or `end`, and may store up to 16 bytes past what it
+ * counts. True when one of the bytes seen was above 0x7F. */
+static inline bool copy_plain(char **to, const char **in, const char *end) {
+    json_bytes16 seen16 = {0};
+    uint64_t seen8 = 0;
+    while (end - *in >= 16) {
+        json_bytes16 bytes;
+        memcpy(&bytes, *in, 16);
+        memcpy(*to, &bytes, 16);
+        seen16 |= bytes;
+        int count = json_first_special16(bytes);
+        *to += count;
+        *in += count;
+        if (count < 16)
+            goto out;
+    }
+    while (*in < end) {
+        size_t left = (size_t)(end - *in), take = left < 8 ? left : 8;
+        uint64_t word = left < 8 ? json_load_tail(*in, left) : json_load8(*in);
+        uint64_t marks = json_special8(word), stored = htole64(word);
+        memcpy(*to, &stored, 8);
+        seen8 |= word;
+        size_t count = marks ? (size_t)json_first_mark(marks) : take;
         *to += count;
         *in += count;
         if (marks)
-            return seen;
+            break;
     }
-    for (; *in < end && !is_special((unsigned char)**in); (*in)++) {
-        seen |= (unsigned char)**in;
-        *(*to)++ = **in;
-    }
-    return seen;
+out:;
+    json_halves16 halves = (json_halves16)seen16;
+    return ((halves[0] | halves[1] | seen8) & EACH_BYTE(0x80)) != 0;
 }
 
 static void add_repaired(struct buf *buf, struct str text, size_t tail);
@@ -197,9 +209,9 @@ static void add_escaped(struct buf *buf, struct str text, size_t tail) {
     size_t start = buf->len;
     char *to = buf->at + start;
     const char *in = text.at, *end = text.at + text.len;
-    uint64_t seen = 0;
+    bool is_beyond_ascii = false;
     for (;;) {
-        seen |= copy_plain(&to, &in, end);
+        is_beyond_ascii |= copy_plain(&to, &in, end);
         if (in == end)
             break;
         char escape[6] = {0};
@@ -212,7 +224,7 @@ static void add_escaped(struct buf *buf, struct str text, size_t tail) {
         to += len;
     }
     buf->len = (size_t)(to - buf->at);
-    if ((seen & EACH_BYTE(0x80)) && !text_is_utf8(text)) {
+    if (is_beyond_ascii && !text_is_utf8(text)) {
         buf->len = start;
         add_repaired(buf, text, tail);
     }
@@ -234,11 +246,21 @@ void json_escape(struct buf *buf, struct str text) {
         add_escaped(buf, text, 0);
 }
 
+void json_key_text(struct json *json, const char *text, size_t len) {
+    struct buf *buf = json->buf;
+    size_t skip = json->needs_comma ? 0 : 1;
+    if (!has_room(buf, len) && !buf_reserve(buf, len))
+        return;
+    memcpy(buf->at + buf->len, text + skip, len - skip);
+    buf->len += len - skip;
+    json->needs_comma = false;
+}
+
 /* A string between quotes, and a colon behind it when it is a key. */
 static inline void write_quoted(struct json *json, struct str text, bool is_key) {
     struct buf *buf = json->buf;
-    size_t tail = is_key ? 2 : 1;
-    if (!buf_reserve(buf, json->needs_comma + 1 + text.len + tail))
+    size_t tail = is_key ? 2 : 1, most = 2 + text.len + tail;
+    if (!has_room(buf, most) && !buf_reserve(buf, json->needs_comma + 1 + text.len + tail))
         return;
     if (json->needs_comma)
         buf->at[buf->len++] = ',';

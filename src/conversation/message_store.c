@@ -11,16 +11,18 @@
 #include "base/check.h"
 #include "base/deflate.h"
 
+#include <string.h>
+
 #include "base/banned.h"
 
 #define PROMPT_LIMIT_BYTES \
     ((size_t)16 << 20) /* inflated; a context of a million tokens is 4 MB of text */
 
 /* The columns of a message and its variant, in the order that message_from_row reads. */
-#define MESSAGE_COLUMNS                                                                                          \
-    "m.id, m.conversation_id, m.branch_id, m.parent_id, m.parent_variant, m.role, m.author_kind, m.author_id, "  \
-    "m.author_name, v.place, m.variant_count, m.hidden, m.external_id, m.revision, m.created_at, m.updated_at, " \
-    "m.deleted_at, v.state, v.content, v.reasoning, v.model, v.finish_reason, v.prompt_tokens, v.reply_tokens "
+#define MESSAGE_COLUMNS                                                                                         \
+    "m.id, m.parent_id, m.parent_variant, m.role, m.author_kind, m.author_id, m.author_name, m.variant_count, " \
+    "m.hidden, m.external_id, m.revision, m.created_at, m.updated_at, v.place, v.state, v.content, "            \
+    "v.reasoning, v.model, v.finish_reason, v.prompt_tokens, v.reply_tokens"
 
 static int64_t column_or(struct stmt *s, int column, int64_t fallback) {
     return column_is_null(s, column) ? fallback : column_int(s, column);
@@ -33,7 +35,7 @@ static struct str column_word(struct stmt *s, int column, struct arena *arena) {
                                        {"system", 6}};
     struct str text = column_str(s, column);
     for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (str_eq(text, words[i]))
+        if (text.len == words[i].len && memcmp(text.at, words[i].at, text.len) == 0)
             return words[i];
     return str_dup(arena, text);
 }
@@ -41,58 +43,65 @@ static struct str column_word(struct stmt *s, int column, struct arena *arena) {
 static void message_from_row(struct stmt *s, struct arena *arena, struct message *m) {
     *m = (struct message){
         .id = column_id(s, 0),
-        .conversation_id = column_id(s, 1),
-        .branch_id = column_id(s, 2),
-        .parent_id = column_id(s, 3),
-        .parent_variant = column_or(s, 4, -1),
-        .role = column_word(s, 5, arena),
-        .author_kind = column_word(s, 6, arena),
-        .author_id = column_id(s, 7),
-        .author_name = column_str_dup(s, 8, arena),
-        .swipe_index = column_int(s, 9),
-        .swipe_count = column_int(s, 10),
-        .hidden = column_bool(s, 11),
-        .external_id = column_str_dup(s, 12, arena),
-        .revision = column_int(s, 13),
-        .created_at = column_time(s, 14),
-        .updated_at = column_time(s, 15),
-        .deleted_at = column_time(s, 16),
-        .state = column_word(s, 17, arena),
-        .content = column_str_dup(s, 18, arena),
-        .reasoning = column_str_dup(s, 19, arena),
-        .model = column_str_dup(s, 20, arena),
-        .finish_reason = column_str_dup(s, 21, arena),
-        .prompt_tokens = column_or(s, 22, -1),
-        .reply_tokens = column_or(s, 23, -1),
+        .parent_id = column_id(s, 1),
+        .parent_variant = column_or(s, 2, -1),
+        .role = column_word(s, 3, arena),
+        .author_kind = column_word(s, 4, arena),
+        .author_id = column_id(s, 5),
+        .author_name = column_str_dup(s, 6, arena),
+        .swipe_count = column_int(s, 7),
+        .hidden = column_bool(s, 8),
+        .external_id = column_str_dup(s, 9, arena),
+        .revision = column_int(s, 10),
+        .created_at = column_time(s, 11),
+        .updated_at = column_time(s, 12),
+        .swipe_index = column_int(s, 13),
+        .state = column_word(s, 14, arena),
+        .content = column_str_dup(s, 15, arena),
+        .reasoning = column_str_dup(s, 16, arena),
+        .model = column_str_dup(s, 17, arena),
+        .finish_reason = column_str_dup(s, 18, arena),
+        .prompt_tokens = column_or(s, 19, -1),
+        .reply_tokens = column_or(s, 20, -1),
     };
 }
 
 enum err message_load(struct db *db, struct arena *arena, int64_t conversation_id,
                       int64_t message_id, int64_t place, struct message *message) {
     struct stmt *s = DB_SQL(
-        db, "SELECT " MESSAGE_COLUMNS "FROM message m "
+        db, "SELECT " MESSAGE_COLUMNS ", m.branch_id, m.deleted_at FROM message m "
             "JOIN variant v ON v.message_id = m.id AND v.place = IIF(:place < 0, m.chosen, :place) "
             "WHERE m.id = :message AND m.conversation_id = :conversation");
     bind_id(s, ":message", message_id);
     bind_id(s, ":conversation", conversation_id);
     bind_int(s, ":place", place);
     bool is_there = stmt_row(s);
-    if (is_there)
+    if (is_there) {
         message_from_row(s, arena, message);
+        message->conversation_id = conversation_id;
+        message->branch_id = column_id(s, 21);
+        message->deleted_at = column_time(s, 22);
+    }
     enum err err = stmt_done(s);
     return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
 }
 
-/* A stretch of a path: the messages of `branch_id` with ids up to `upto_id`. */
+/* A stretch of a path: the messages of `branch_id` (0: of that of `upto_id`, not looked up yet) with ids
+ * up to `upto_id`. */
 struct stretch {
     int64_t branch_id, upto_id;
 };
 
-static enum err stretch_of_leaf(struct db *db, int64_t leaf_id, struct stretch *stretch) {
-    struct stmt *s = DB_SQL(db, "SELECT branch_id FROM message WHERE id = :id");
+/* conversation_id 0: whichever it belongs to */
+static bool stretch_of_leaf(struct db *db, int64_t conversation_id, int64_t leaf_id,
+                            struct stretch *stretch) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT branch_id FROM message "
+                   "WHERE id = :id AND conversation_id = COALESCE(:conversation, conversation_id)");
     bind_id(s, ":id", leaf_id);
+    bind_id(s, ":conversation", conversation_id);
     *stretch = (struct stretch){.branch_id = stmt_int(s, 0), .upto_id = leaf_id};
-    return stretch->branch_id == 0 ? E_ABSENT : E_OK;
+    return stretch->branch_id != 0;
 }
 
 /* The stretch before: where the branch was forked off. False at the root. */
@@ -108,21 +117,29 @@ static bool stretch_before(struct db *db, struct stretch *stretch) {
     return true;
 }
 
-static enum err stretch_read(struct db *db, struct arena *arena, const struct stretch *stretch,
-                             int64_t before_id, size_t limit, struct message *items,
-                             size_t *count) {
-    struct stmt *s =
-        DB_SQL(db, "SELECT " MESSAGE_COLUMNS "FROM message m "
-                   "JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
-                   "WHERE m.branch_id = :branch AND m.id <= :upto AND m.deleted_at IS NULL "
-                   "ORDER BY m.id DESC "
-                   "LIMIT :limit");
+/* A page of one stretch is one statement: most pages need no other. */
+static enum err stretch_read(struct db *db, struct arena *arena, int64_t conversation_id,
+                             const struct stretch *stretch, int64_t before_id, size_t limit,
+                             struct message *items, size_t *count) {
+    struct stmt *s = DB_SQL(db, "SELECT " MESSAGE_COLUMNS " FROM message m "
+                                "JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
+                                "WHERE m.branch_id = COALESCE(:branch, "
+                                "    (SELECT branch_id FROM message "
+                                "     WHERE id = :upto AND conversation_id = :conversation)) "
+                                "  AND m.id < :before AND m.deleted_at IS NULL "
+                                "ORDER BY m.id DESC "
+                                "LIMIT :limit");
+    bool is_before = before_id > 0 && before_id <= stretch->upto_id;
     bind_id(s, ":branch", stretch->branch_id);
-    bind_int(s, ":upto",
-             before_id > 0 && before_id <= stretch->upto_id ? before_id - 1 : stretch->upto_id);
+    bind_id(s, ":upto", stretch->upto_id);
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":before", is_before ? before_id : stretch->upto_id + 1);
     bind_int(s, ":limit", (int64_t)(limit - *count));
-    while (*count < limit && stmt_row(s))
-        message_from_row(s, arena, &items[(*count)++]);
+    while (*count < limit && stmt_row(s)) {
+        struct message *message = &items[(*count)++];
+        message_from_row(s, arena, message);
+        message->conversation_id = conversation_id;
+    }
     return stmt_done(s);
 }
 
@@ -145,18 +162,19 @@ static enum err show_followed_variants(struct db *db, struct arena *arena, struc
 
 enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id, int64_t leaf_id,
                       int64_t before_id, size_t limit, struct message **items, size_t *count) {
-    *items = ARENA_ARRAY(arena, struct message, limit);
+    *items = arena_alloc(arena, sizeof(struct message) * limit); /* each is written whole */
     *count = 0;
-    struct stretch stretch;
-    enum err err = stretch_of_leaf(db, leaf_id, &stretch);
-    if (err != E_OK)
-        return err;
+    struct stretch stretch = {.upto_id = leaf_id};
     do {
-        if ((err = stretch_read(db, arena, &stretch, before_id, limit, *items, count)) != E_OK)
+        enum err err =
+            stretch_read(db, arena, conversation_id, &stretch, before_id, limit, *items, count);
+        if (err != E_OK)
             return err;
-    } while (*count < limit && stretch_before(db, &stretch));
-    if (*count > 0 && (*items)[0].conversation_id != conversation_id)
-        return E_ABSENT;
+        if (*count == limit)
+            break;
+        if (stretch.branch_id == 0 && !stretch_of_leaf(db, conversation_id, leaf_id, &stretch))
+            return E_ABSENT;
+    } while (stretch_before(db, &stretch));
     return show_followed_variants(db, arena, *items, *count);
 }
 
@@ -186,7 +204,7 @@ int64_t message_deepest(struct db *db, int64_t message_id, int64_t place) {
 
 bool message_is_on_path(struct db *db, int64_t message_id, int64_t leaf_id) {
     struct stretch here, at;
-    if (stretch_of_leaf(db, message_id, &here) != E_OK || stretch_of_leaf(db, leaf_id, &at) != E_OK)
+    if (!stretch_of_leaf(db, 0, message_id, &here) || !stretch_of_leaf(db, 0, leaf_id, &at))
         return false;
     while (at.branch_id != here.branch_id)
         if (!stretch_before(db, &at))
