@@ -41,6 +41,9 @@ void pool_reader_close(struct db *db);
  * be NULL. */
 void store_write(store_write_fn write, store_done_fn done, void *ctx);
 struct db *tx_db(struct tx *tx);
+/* From here to the end of this write, pages that become free are overwritten: nothing of what is
+ * deleted is left in the database; `and_log`: nor, a moment after the commit, in its log. */
+void tx_overwrite_freed(struct tx *tx, bool and_log);
 
 /* For the command line and tests: runs one write and waits for its commit. Not on a thread that
  * runs the loop. */

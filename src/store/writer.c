@@ -81,6 +81,7 @@ METRIC_GAUGE(log_pages, "troupe_store_log_pages",
 
 struct tx {
     struct db *db;
+    bool overwrites; /* freed pages, until the end of this function */
 };
 
 struct waiter { /* of store_write_and_wait */
@@ -126,6 +127,7 @@ static struct {
     bool may_checkpoint;
     bool has_grown;          /* the log has been given its size */
     bool has_slack;          /* something ran since memory was last given back */
+    bool must_empty_log;     /* it holds what was forgotten */
     bool is_held;            /* a reader kept the last checkpoint from ending */
     int checkpoint_at_pages; /* moves up while a reader holds the log */
     sqlite3_stmt *control[CONTROL_COUNT];
@@ -276,6 +278,19 @@ static bool in_transaction(void) {
     return !sqlite3_get_autocommit(writer.db->sqlite);
 }
 
+/* Usually freed pages keep their bytes until they are used again (db.c: secure_delete). */
+void tx_overwrite_freed(struct tx *tx, bool and_log) {
+    writer.must_empty_log |= and_log;
+    tx->overwrites =
+        db_script(tx->db, "PRAGMA secure_delete = ON", "overwriting freed pages") == E_OK;
+}
+
+static void stop_overwriting(struct tx *tx) {
+    if (tx->overwrites &&
+        db_script(tx->db, "PRAGMA secure_delete = FAST", "overwriting no more") != E_OK)
+        log_warn("store", "freed pages go on being overwritten");
+}
+
 static void run_one(struct write *write, bool is_alone) {
     struct tx tx = {writer.db};
     if (!is_alone && control(SAVE) != SQLITE_OK) {
@@ -283,6 +298,7 @@ static void run_one(struct write *write, bool is_alone) {
         return;
     }
     write->err = write->fn(&tx, write->ctx);
+    stop_overwriting(&tx);
     if (!in_transaction() || is_alone)
         return; /* the caller rolls back the whole */
     if ((write->err != E_OK && control(UNDO) != SQLITE_OK) || control(RELEASE) != SQLITE_OK)
@@ -392,7 +408,23 @@ static void checkpoint(void) {
         is_whole ? LOG_LIMIT_PAGES : writer.db->wal_pages + LOG_LIMIT_PAGES;
 }
 
+/* What stood in the log is gone from the file; it is given its size again later. */
+static void empty_log(void) {
+    int result = sqlite3_wal_checkpoint_v2(writer.db->sqlite, "main", SQLITE_CHECKPOINT_TRUNCATE,
+                                           NULL, NULL);
+    writer.is_held = result == SQLITE_BUSY;
+    if (result != SQLITE_OK && result != SQLITE_BUSY)
+        db_failed(writer.db, result, "emptying the log");
+    if (result == SQLITE_BUSY)
+        return;
+    writer.must_empty_log = writer.has_grown = false;
+    writer.db->wal_pages = 0;
+    writer.checkpoint_at_pages = LOG_LIMIT_PAGES;
+}
+
 static bool has_log_work(void) {
+    if (writer.may_checkpoint && writer.must_empty_log)
+        return true;
     return writer.may_checkpoint && writer.db->wal_pages >= (writer.has_grown ? LOG_IDLE_PAGES : 1);
 }
 
@@ -414,6 +446,8 @@ static void give_back_memory(void) {
 static void do_idle_work(void) {
     if (!has_log_work())
         give_back_memory();
+    else if (writer.must_empty_log)
+        empty_log();
     else if (!writer.has_grown)
         grow_log();
     else
