@@ -77,6 +77,8 @@ static const struct field stopped_rows[] = {
     {0}};
 static const struct shape stopped_shape = {"Stopped", stopped_rows, "What was stopped."};
 static const struct field tip_rows[] = {
+    {"id", FIELD_ID, .is_required = true, .help = "Its id."},
+    {"parent_id", FIELD_ID, .may_be_null = true, .is_required = true, .help = "The branch that it leaves; null for the first."},
     {"leaf_id", FIELD_ID, .is_required = true, .help = "The last message of this branch."},
     {"fork_message_id", FIELD_ID, .may_be_null = true, .is_required = true, .help = "Where it leaves another branch; null for the first."},
     {"last_line", FIELD_TEXT, .is_required = true, .help = "The beginning of its last message."},
@@ -499,6 +501,8 @@ static void branches(struct request *request) {
     struct json *json = reply_list_begin(request);
     for (size_t i = 0; i < count; i++) {
         json_object_begin(json);
+        JSON_ID(json, "id", tips[i].id);
+        JSON_ID(json, "parent_id", tips[i].parent_id);
         JSON_ID(json, "leaf_id", tips[i].leaf_id);
         JSON_ID(json, "fork_message_id", tips[i].fork_message_id);
         JSON_STR(json, "last_line", conversation_line(request->arena, tips[i].last_line));

@@ -264,7 +264,8 @@ enum err conversation_branches(struct db *db, struct arena *arena, int64_t conve
     *items = ARENA_ARRAY(arena, struct branch_tip, BRANCHES_SHOWN);
     *count = 0;
     struct stmt *s =
-        DB_SQL(db, "SELECT b.fork_message_id, m.id, m.created_at, substr(v.content, 1, 120) "
+        DB_SQL(db, "SELECT b.id, b.parent_id, b.fork_message_id, m.id, m.created_at, "
+                   "       substr(v.content, 1, 120) "
                    "FROM branch b "
                    "JOIN message m ON m.id = (SELECT id FROM message "
                    "                          WHERE branch_id = b.id AND deleted_at IS NULL "
@@ -276,10 +277,12 @@ enum err conversation_branches(struct db *db, struct arena *arena, int64_t conve
     bind_id(s, ":conversation", conversation_id);
     while (*count < BRANCHES_SHOWN && stmt_row(s))
         (*items)[(*count)++] = (struct branch_tip){
-            .fork_message_id = column_id(s, 0),
-            .leaf_id = column_id(s, 1),
-            .created_at = column_time(s, 2),
-            .last_line = column_str_dup(s, 3, arena),
+            .id = column_id(s, 0),
+            .parent_id = column_id(s, 1),
+            .fork_message_id = column_id(s, 2),
+            .leaf_id = column_id(s, 3),
+            .created_at = column_time(s, 4),
+            .last_line = column_str_dup(s, 5, arena),
         };
     return stmt_done(s);
 }

@@ -44,8 +44,9 @@ struct message_revision {
 };
 MUST_USE enum err message_revisions(struct db *db, struct arena *arena, int64_t message_id,
                                     struct message_revision **items, size_t *count);
-/* The ends of all branches, for the tree view: id, parent fork, first line. */
+/* The ends of all branches, for the tree view. */
 struct branch_tip {
+    int64_t id, parent_id; /* 0: the first */
     int64_t leaf_id, fork_message_id, created_at;
     struct str last_line;
 };

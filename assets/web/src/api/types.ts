@@ -44,6 +44,10 @@ export interface AuditEntry {
 }
 
 export interface Branch {
+  /** Its id. */
+  id: string;
+  /** The branch that it leaves; null for the first. */
+  parent_id: string | null;
   /** The last message of this branch. */
   leaf_id: string;
   /** Where it leaves another branch; null for the first. */
