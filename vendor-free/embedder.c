@@ -66,6 +66,7 @@ static struct lane questions = {.kind = {.name = "embed question", .running_limi
                                 .is_urgent = true};
 static struct lane batches = {.kind = {.name = "embed batch", .running_limit = 1}};
 static struct timer rest;
+static bool is_watching; /* the loop tells us when it stops */
 
 static void run_next(struct lane *lane);
 
@@ -84,6 +85,19 @@ static void fall_asleep(void *ctx) {
     drop_scratch(&questions);
     drop_scratch(&batches);
     embedder_file_rest(embedder_file_find());
+}
+
+/* The loop ends: nobody sleeps any more. */
+static void forget_rest(void *ctx) {
+    (void)ctx;
+    timer_stop(&rest);
+    is_watching = false;
+}
+
+static void watch_loop(void) {
+    if (!is_watching)
+        loop_on_stopped(forget_rest, NULL);
+    is_watching = true;
 }
 
 static bool ensure_scratch(struct lane *lane) {
@@ -183,7 +197,8 @@ static void run_next(struct lane *lane) {
     if (lane->running != NULL)
         return;
     if (lane->waiting_count == 0) {
-        timer_start(&rest, REST_MS, fall_asleep, NULL);
+        if (loop_phase() != LOOP_STOPPED)
+            timer_start(&rest, REST_MS, fall_asleep, NULL);
         return;
     }
     struct embed_call *call = CONTAINER_OF(lane->waiting.next, struct embed_call, node);
@@ -230,6 +245,7 @@ static struct embed_call *start(const struct embed_request *request, embed_done_
         loop_later(answer, call);
         return call;
     }
+    watch_loop();
     if (lane->scratch == NULL)
         embedder_file_wake(call->weights);
     if (lane->waiting.next == NULL)

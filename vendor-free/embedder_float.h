@@ -15,6 +15,7 @@
 
 #define LANES      16
 #define LANE_PARTS (LANES * 4 / LANE_BYTES)
+#define QUERIES    4           /* of attention that go together */
 #define ROUNDER    12582912.0f /* 1.5 x 2^23: added and taken away, it rounds to a whole number */
 
 typedef float lane_part __attribute__((vector_size(LANE_BYTES), may_alias, aligned(4)));
@@ -83,22 +84,24 @@ static inline float exp_below(float x) {
 
 /* --- quantise --------------------------------------------------------------------------------- */
 
-static inline float largest(const float *x, size_t count) {
-    float lane[LANES] = {0};
-    for (size_t i = 0; i < count; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            float size = fabsf(x[i + (size_t)k]);
-            lane[k] = size > lane[k] ? size : lane[k];
-        }
-    float most = 0;
-    for (int k = 0; k < LANES; k++)
-        most = lane[k] > most ? lane[k] : most;
-    return most;
+/* Floats compare as whole numbers do, once the sign is out of the way; and the largest of whole
+ * numbers is found by every compiler in whole registers. */
+static inline float largest_size(const float *x, size_t count) {
+    int32_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof(bits));
+        bits &= INT32_MAX;
+        most = bits > most ? bits : most;
+    }
+    float size;
+    memcpy(&size, &most, sizeof(size));
+    return size;
 }
 
 static void quantise(const float *in, size_t rows, size_t width, int16_t *out, float *scale) {
     for (size_t row = 0; row < rows; row++, in += width, out += width) {
-        float most = largest(in, width);
+        float most = largest_size(in, width);
         scale[row] = most / EMBEDDER_ACTIVATION_MAX;
         float inverse = most > 1e-30f ? EMBEDDER_ACTIVATION_MAX / most : 0.0f;
         for (size_t i = 0; i < width; i++)
@@ -164,24 +167,43 @@ static inline void turn_keys(const float *in, size_t tokens, size_t padded, floa
             keys[d * padded + t] = t < tokens ? in[t * 3 * EMBEDDER_DIMS + d] : 0.0f;
 }
 
-static inline void score(const float *query, const float *keys, size_t padded, float *scores) {
+/* QUERIES at a time: their sums do not wait for each other. Each sum is the same as alone. */
+static inline void score(const float *const query[QUERIES], const float *keys, size_t padded,
+                         float *scores) {
     for (size_t t = 0; t < padded; t += LANES) {
-        struct lanes total = same(0);
-        for (size_t d = 0; d < EMBEDDER_HEAD_DIMS; d++)
-            total = add(total, multiply(same(query[d]), load(keys + d * padded + t)));
-        save(scores + t, total);
+        struct lanes total[QUERIES];
+        for (size_t q = 0; q < QUERIES; q++)
+            total[q] = same(0);
+        for (size_t d = 0; d < EMBEDDER_HEAD_DIMS; d++) {
+            struct lanes key = load(keys + d * padded + t);
+            for (size_t q = 0; q < QUERIES; q++)
+                total[q] = add(total[q], multiply(same(query[q][d]), key));
+        }
+        for (size_t q = 0; q < QUERIES; q++)
+            save(scores + q * padded + t, total[q]);
     }
+}
+
+/* As above: negative numbers turned round, floats compare as whole numbers. */
+static inline float largest(const float *x, size_t count) {
+    int32_t most = INT32_MIN;
+    for (size_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof(bits));
+        bits ^= (bits >> 31) & INT32_MAX;
+        most = bits > most ? bits : most;
+    }
+    most ^= (most >> 31) & INT32_MAX;
+    float value;
+    memcpy(&value, &most, sizeof(value));
+    return value;
 }
 
 /* Scores to shares that add up to 1; the padding gets none. */
 static inline void softmax(float *scores, size_t tokens, size_t padded) {
-    float most = scores[0];
-    for (size_t t = 1; t < tokens; t++)
-        most = scores[t] > most ? scores[t] : most;
-    for (size_t t = tokens; t < padded; t++)
-        scores[t] = -INFINITY;
+    float most = largest(scores, tokens);
     for (size_t t = 0; t < padded; t++)
-        scores[t] = exp_below(scores[t] - most);
+        scores[t] = exp_below(scores[t] - most < 0 ? scores[t] - most : 0);
     for (size_t t = tokens; t < padded; t++)
         scores[t] = 0;
     struct lanes total = same(0);
@@ -192,30 +214,50 @@ static inline void softmax(float *scores, size_t tokens, size_t padded) {
         save(scores + t, multiply(load(scores + t), share));
 }
 
-static inline void mix_values(const float *shares, const float *values, size_t tokens, float *out) {
-    struct lanes low = same(0), high = same(0);
+static inline void mix_values(const float *shares, size_t padded, const float *values,
+                              size_t tokens, float *const out[QUERIES]) {
+    struct lanes low[QUERIES], high[QUERIES];
+    for (size_t q = 0; q < QUERIES; q++)
+        low[q] = high[q] = same(0);
     for (size_t t = 0; t < tokens; t++) {
         const float *value = values + t * 3 * EMBEDDER_DIMS;
-        low = add(low, multiply(same(shares[t]), load(value)));
-        high = add(high, multiply(same(shares[t]), load(value + LANES)));
+        struct lanes left = load(value), right = load(value + LANES);
+        for (size_t q = 0; q < QUERIES; q++) {
+            struct lanes share = same(shares[q * padded + t]);
+            low[q] = add(low[q], multiply(share, left));
+            high[q] = add(high[q], multiply(share, right));
+        }
     }
-    save(out, low);
-    save(out + LANES, high);
+    for (size_t q = 0; q < QUERIES; q++) {
+        save(out[q], low[q]);
+        save(out[q] + LANES, high[q]);
+    }
+}
+
+/* One head. The last queries may be taken twice, with the same result. */
+static inline void attend_head(const float *in, size_t tokens, float *scratch, float *out) {
+    size_t padded = (tokens + LANES - 1) / LANES * LANES;
+    float *keys = scratch, *scores = scratch + padded * EMBEDDER_HEAD_DIMS;
+    turn_keys(in + EMBEDDER_DIMS, tokens, padded, keys);
+    for (size_t t = 0; t < tokens; t += QUERIES) {
+        const float *query[QUERIES];
+        float *mixed[QUERIES];
+        for (size_t q = 0; q < QUERIES; q++) {
+            size_t row = t + q < tokens ? t + q : tokens - 1;
+            query[q] = in + row * 3 * EMBEDDER_DIMS;
+            mixed[q] = out + row * EMBEDDER_DIMS;
+        }
+        score(query, keys, padded, scores);
+        for (size_t q = 0; q < QUERIES; q++)
+            softmax(scores + q * padded, tokens, padded);
+        mix_values(scores, padded, in + 2 * EMBEDDER_DIMS, tokens, mixed);
+    }
 }
 
 static void attend(const float *in, size_t tokens, float *scratch, float *out) {
-    size_t padded = (tokens + LANES - 1) / LANES * LANES;
-    float *keys = scratch, *scores = scratch + padded * EMBEDDER_HEAD_DIMS;
-    for (size_t head = 0; head < EMBEDDER_HEADS; head++) {
-        const float *query = in + head * EMBEDDER_HEAD_DIMS;
-        turn_keys(query + EMBEDDER_DIMS, tokens, padded, keys);
-        for (size_t t = 0; t < tokens; t++) {
-            score(query + t * 3 * EMBEDDER_DIMS, keys, padded, scores);
-            softmax(scores, tokens, padded);
-            mix_values(scores, query + 2 * EMBEDDER_DIMS, tokens,
-                       out + t * EMBEDDER_DIMS + head * EMBEDDER_HEAD_DIMS);
-        }
-    }
+    for (size_t head = 0; head < EMBEDDER_HEADS; head++)
+        attend_head(in + head * EMBEDDER_HEAD_DIMS, tokens, scratch,
+                    out + head * EMBEDDER_HEAD_DIMS);
 }
 
 /* Everything above with the product of the file that includes us. */

@@ -4,7 +4,14 @@
  */
 #include "embedder_kernel.h"
 
-const struct embedder_kernel *const embedder_kernels[] = {&embedder_kernel_plain, NULL};
+const struct embedder_kernel *const embedder_kernels[] = {
+#ifdef __x86_64__
+    &embedder_kernel_avx512,
+    &embedder_kernel_avx2,
+#endif
+    &embedder_kernel_plain,
+    NULL,
+};
 
 const struct embedder_kernel *embedder_kernel_best(void) {
     static const struct embedder_kernel *best; /* the same answer from every thread */

@@ -14,7 +14,7 @@
 #define EMBEDDER_ACTIVATION_MAX 8064
 
 /* Floats of scratch that attend() needs for a text of `tokens`. */
-#define EMBEDDER_ATTEND_FLOATS(tokens) (((tokens) + 15) / 16 * 16 * (32 + 1))
+#define EMBEDDER_ATTEND_FLOATS(tokens) (((tokens) + 15) / 16 * 16 * (32 + 4))
 
 /* A matrix as embedder_weights.h lays it out. */
 struct embedder_matrix {
@@ -38,7 +38,8 @@ struct embedder_kernel {
     void (*attend)(const float *in, size_t tokens, float *scratch, float *out);
 };
 
-extern const struct embedder_kernel embedder_kernel_plain;
+extern const struct embedder_kernel embedder_kernel_plain, embedder_kernel_avx2,
+    embedder_kernel_avx512, embedder_kernel_neon;
 /* Every kernel of this build, the best first, the plain one last; ends with NULL. */
 extern const struct embedder_kernel *const embedder_kernels[];
 const struct embedder_kernel *embedder_kernel_best(void); /* for this machine */
