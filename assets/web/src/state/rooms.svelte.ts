@@ -9,7 +9,7 @@ import { ApiError, client as theClient, reasonOf, type Client } from '../api/cli
 import type { LiveEvent, Speech } from '../api/events';
 import { Live, type Listener, type LiveStatus } from '../api/live';
 import type { Id, Page } from '../api/common';
-import type { Conversation, Message, MessageAuthor, Prompt } from '../api/types';
+import type { Branch, Conversation, Message, MessageAuthor, MessageRevision, Prompt, Variant } from '../api/types';
 import { t } from '../lib/i18n.svelte';
 import { Frames } from '../lib/frames';
 import { revealEnd } from '../lib/reveal';
@@ -31,6 +31,7 @@ interface Stream {
 }
 
 const PAGE_SIZE = 40;
+const SHORT_LIST = 1000; // branches or variants: more than anybody looks through
 const DRAFT = 'troupe.draft.';
 
 export class Room implements Listener {
@@ -329,6 +330,12 @@ export class Room implements Listener {
 
   // --- commands ------------------------------------------------------------------------------------------------------
 
+  /** Puts somebody's words before one's own, as a quotation. */
+  quote(text: string): void {
+    const quoted = text.trim().split('\n').map((line) => `> ${line}`).join('\n');
+    this.setDraft(`${this.draft.trim() === '' ? '' : `${this.draft.trimEnd()}\n\n`}${quoted}\n\n`);
+  }
+
   setDraft(text: string): void {
     this.draft = text;
     if (text === '') {
@@ -401,6 +408,37 @@ export class Room implements Listener {
 
   branch(id: Id): Promise<Conversation> {
     return this.#client.post<Conversation>(`${this.path}/branch`, { message_id: id });
+  }
+
+  branches(): Promise<Branch[]> {
+    return this.#all<Branch>(`${this.path}/branches`);
+  }
+
+  variants(id: Id): Promise<Variant[]> {
+    return this.#all<Variant>(`${this.path}/messages/${id}/variants`);
+  }
+
+  revisions(id: Id): Promise<MessageRevision[]> {
+    return this.#all<MessageRevision>(`${this.path}/messages/${id}/revisions`);
+  }
+
+  /** Shows the branch that ends with this message. */
+  async activate(leaf: Id): Promise<void> {
+    await this.#client.post(`${this.path}/messages/${leaf}/activate`);
+    this.messages = [];
+    await this.reload();
+  }
+
+  /** A list that is short by its nature, all pages of it. */
+  async #all<Row>(path: string): Promise<Row[]> {
+    const rows: Row[] = [];
+    let cursor: string | null = null;
+    do {
+      const page: Page<Row> = await this.#client.get<Page<Row>>(path, { limit: 100, ...(cursor ? { cursor } : {}) });
+      rows.push(...page.items);
+      cursor = page.next_cursor;
+    } while (cursor && rows.length < SHORT_LIST);
+    return rows;
   }
 
   prompt(id: Id): Promise<Prompt> {
