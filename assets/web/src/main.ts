@@ -3,6 +3,7 @@ import App from './App.svelte';
 import { words } from './lib/i18n.svelte';
 import { fetchWords } from './lib/languages';
 import './styles/base.css';
+import { network } from './state/network.svelte';
 import { place } from './state/place.svelte';
 import { rooms } from './state/rooms.svelte';
 import { session } from './state/session.svelte';
@@ -10,6 +11,7 @@ import { settings } from './state/settings.svelte';
 
 settings.start();
 place.start();
+network.start();
 rooms.start();
 void session.start();
 

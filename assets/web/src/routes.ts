@@ -26,8 +26,9 @@ export const routes: PageRoute[] = [
   { path: '/character/:id', title: 'common.title_character', load: page(() => import('./pages/Character.svelte')) },
   { path: '/character/:id/edit', title: 'common.title_edit_character', load: page(() => import('./pages/Editor.svelte')) },
   { path: '/chat/:id', title: 'common.title_conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
-  { path: '/profile', title: 'common.title_profile', load: page(() => import('./pages/Profile.svelte')) },
-  { path: '/profile/:section', title: 'common.title_profile', load: page(() => import('./pages/Profile.svelte')) },
+  { path: '/chats', title: 'common.chats', load: page(() => import('./pages/Chats.svelte')) },
+  { path: '/profile', title: 'common.settings', load: page(() => import('./pages/Profile.svelte')) },
+  { path: '/profile/:section', title: 'common.settings', load: page(() => import('./pages/Profile.svelte')) },
 ];
 
 const missing: PageRoute = { path: '', title: 'common.not_found', load: page(() => import('./pages/NotFound.svelte')) };

@@ -8,6 +8,7 @@ export type CharacterDraft = Partial<Character>;
 export type ExportFormat = 'v3_png' | 'v2_png' | 'v3_json';
 
 const PAGE_SIZE = 40;
+const LOOKED_AT = 6;
 const ENDING: Record<ExportFormat, string> = { v3_png: 'png', v2_png: 'png', v3_json: 'json' };
 
 class Characters {
@@ -67,6 +68,11 @@ class Characters {
     return query || tag
       ? client.get<Page<CharacterSummary>>('/characters/search', { q: query, tag, limit: PAGE_SIZE, cursor })
       : client.get<Page<CharacterSummary>>('/characters', { limit: PAGE_SIZE, cursor });
+  }
+
+  /** A few that answer to these words, without touching what the stage shows. */
+  async look(query: string): Promise<CharacterSummary[]> {
+    return (await client.get<Page<CharacterSummary>>('/characters/search', { q: query, limit: LOOKED_AT })).items;
   }
 
   async loadAround(): Promise<void> {

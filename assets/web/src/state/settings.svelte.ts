@@ -16,6 +16,8 @@ class Settings {
   entersSend = $state(true);
   /** A language tag; nothing: as the browser. */
   language = $state('');
+  /** What is on the screen now, whoever chose it. */
+  shown = $state<'dark' | 'light'>('dark');
   #light = matchMedia('(prefers-color-scheme: light)');
 
   start(): void {
@@ -23,7 +25,7 @@ class Settings {
     this.#paint();
   }
 
-  async load(): Promise<void> {
+  async load(_person: string): Promise<void> {
     this.#take(await client.get<Preferences>('/users/me/preferences'));
   }
 
@@ -47,6 +49,7 @@ class Settings {
 
   #paint(): void {
     const shown = this.theme === 'system' ? (this.#light.matches ? 'light' : 'dark') : this.theme;
+    this.shown = shown;
     document.documentElement.dataset['theme'] = shown;
     document.documentElement.style.fontSize = this.fontPercent === 100 ? '' : `${this.fontPercent}%`;
     document.querySelector('meta[name="theme-color"]')?.setAttribute('content', GROUND[shown]);

@@ -34,7 +34,7 @@ test('style: every token that is used exists, and every token is used', () => {
   assert.deepEqual([...defined].filter((name) => !used.has(name)), [], 'defined but not used');
 });
 
-const RANK: Record<string, number> = { lib: 0, api: 1, state: 2, parts: 3, chat: 3, admin: 3, profile: 3, setup: 3, pages: 4 };
+const RANK: Record<string, number> = { lib: 0, api: 1, state: 2, parts: 3, chat: 3, admin: 3, profile: 3, setup: 3, pages: 4, shell: 4 };
 
 test('style: folders import downwards; parts know only lib', () => {
   const bad = sources.flatMap((file) => {

@@ -22,7 +22,7 @@ function files(folder: string): string[] {
 
 const sources = files(join(root, 'src'))
   .filter((path) => /\.(svelte|ts)$/.test(path) && !/api\/types\.ts|lib\/words\//.test(path))
-  .map((path) => ({ name: relative(join(root, 'src'), path), text: readFileSync(path, 'utf8') }));
+  .map((path) => ({ name: relative(join(root, 'src'), path), text: readFileSync(path, 'utf8').replace(/^\s*\/\/.*$/gm, '') }));
 
 function read(language: string): Sentences {
   const all: Sentences = {};
