@@ -323,6 +323,7 @@ CREATE TABLE model (
     key_sealed     BLOB,                          -- API key under the key file, AES-256-GCM, context = 'model:<id>'
     context_tokens INTEGER NOT NULL DEFAULT 8192 CHECK (context_tokens >= 512),
     reply_tokens   INTEGER NOT NULL DEFAULT 1024 CHECK (reply_tokens >= 16),
+    concurrency    INTEGER NOT NULL DEFAULT 0 CHECK (concurrency >= 0),  -- calls at once; 0: as many as come
     tokens_scale   REAL    NOT NULL DEFAULT 1.0,  -- corrects the estimate of tokens.c from reported usage
     is_enabled     INTEGER NOT NULL DEFAULT 1 CHECK (is_enabled IN (0, 1)),
     revision       INTEGER NOT NULL DEFAULT 1,

@@ -286,8 +286,19 @@ static void on_failed(void *ctx, const struct chat_failure *failure) {
     turn_resume(turn);
 }
 
-static const struct route_events route_events = {on_began, on_delta, on_reasoning, on_done,
-                                                 on_failed};
+/* The model has as many replies under way as it may. */
+static void on_queued(void *ctx, int64_t position) {
+    struct turn *turn = ctx;
+    struct event event;
+    MAGIC_CHECK(turn, TURN_MAGIC);
+    turn_event_begin(&event, turn);
+    JSON_ID(&event.json, "message_id", turn->reply.id);
+    JSON_INT(&event.json, "position", position);
+    turn_event_publish(&event, turn, "queue");
+}
+
+static const struct route_events route_events = {on_began, on_delta,  on_reasoning,
+                                                 on_done,  on_failed, on_queued};
 
 enum step stage_speak(struct turn *turn) {
     if (turn->outcome != NULL)
@@ -308,6 +319,7 @@ enum step stage_speak(struct turn *turn) {
         .estimated_tokens = (int64_t)((double)turn->prompt.used_tokens / turn->input.tokens_scale),
         .sampling = conversation_sampling(&turn->settings),
         .is_continue = turn->order.kind == TURN_CONTINUE,
+        .user_id = turn->order.user_id,
     };
     turn->call = route_start(turn->input.route_name, &turn->request, &route_events, turn);
     return WAIT;

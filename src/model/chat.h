@@ -21,6 +21,11 @@ struct chat_message {
 };
 
 /* What a stand-in may draw on, beside the messages: the same card that the prompt was made of. */
+struct chat_memory {
+    struct str speaker; /* "" or STR_NONE: nobody's words */
+    struct str text;
+};
+
 struct chat_card {
     int64_t character_id;
     struct str character_name;
@@ -32,6 +37,8 @@ struct chat_card {
     struct str scenario;
     const struct str *lore; /* contents of the entries that fired */
     size_t lore_count;
+    const struct chat_memory *memories; /* what was remembered, best first */
+    size_t memory_count;
 };
 
 struct chat_sampling {
@@ -70,6 +77,7 @@ struct chat_request {
     bool is_continue; /* the last message is an assistant's, to be gone on with */
     struct str
         json_schema; /* the answer is to be JSON like this, where the endpoint can; STR_NONE: text */
+    int64_t user_id;    /* who waits for it; 0: nobody */
     bool is_background; /* nobody waits for it: set by background.c */
 };
 

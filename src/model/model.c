@@ -13,6 +13,7 @@
 #include "base/keyfile.h"
 #include "base/log.h"
 #include "model/model_store.h"
+#include "model/queue.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ enum err model_reload(void) {
     registry.models = models;
     registry.routes = routes;
     registry.is_loaded = true;
+    queue_look_again();
     return E_OK;
 }
 

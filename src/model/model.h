@@ -14,6 +14,7 @@ struct model {
     int64_t context_tokens;
     int64_t reply_tokens;
     double tokens_scale;
+    int64_t concurrency; /* calls at once; 0: as many as come */
     bool is_enabled;
     int64_t revision;
     int64_t created_at;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "model/exchange.h"
 #include "model/model_store.h"
+#include "model/queue.h"
 #include "model/route.h"
 #include "model/trial.h"
 #include "store/audit.h"
@@ -29,7 +30,7 @@
 
 struct model_body {
     struct str name, provider, base_url, model, api_key, route;
-    int64_t context_tokens, reply_tokens;
+    int64_t context_tokens, reply_tokens, concurrency;
     bool is_enabled;
 };
 
@@ -54,6 +55,7 @@ static const struct field create_fields[] = {
     {"api_key", FIELD_TEXT, AT(struct model_body, api_key), .may_be_null = true, .max = 500, .help = "Kept sealed and never shown again."},
     {"context_tokens", FIELD_INT, AT(struct model_body, context_tokens), .min = 512, .max = 10000000, .fallback = "8192", .help = "What a prompt and its reply must fit into."},
     {"reply_tokens", FIELD_INT, AT(struct model_body, reply_tokens), .min = 16, .max = 200000, .fallback = "1024", .help = "The longest reply."},
+    {"concurrency", FIELD_INT, AT(struct model_body, concurrency), .max = 10000, .fallback = "0", .help = "Replies at once; who comes later waits in a fair queue. 0: as many as come."},
     {"is_enabled", FIELD_BOOL, AT(struct model_body, is_enabled), .fallback = "true", .help = "A model that is not enabled is left out of every route."},
     {"route", FIELD_TEXT, AT(struct model_body, route), .min = 1, .max = ROUTE_NAME_BYTES, .help = "Also puts the model at the end of this route."},
     {0}};
@@ -66,6 +68,7 @@ static const struct field change_fields[] = {
     {"api_key", FIELD_TEXT, AT(struct model_body, api_key), .may_be_null = true, .max = 500, .help = "A new key; null takes it away."},
     {"context_tokens", FIELD_INT, AT(struct model_body, context_tokens), .min = 512, .max = 10000000, .help = "What a prompt and its reply must fit into."},
     {"reply_tokens", FIELD_INT, AT(struct model_body, reply_tokens), .min = 16, .max = 200000, .help = "The longest reply."},
+    {"concurrency", FIELD_INT, AT(struct model_body, concurrency), .max = 10000, .help = "Replies at once; 0: as many as come."},
     {"is_enabled", FIELD_BOOL, AT(struct model_body, is_enabled), .help = "A model that is not enabled is left out of every route."},
     {0}};
 
@@ -78,6 +81,8 @@ static const struct field model_rows[] = {
     {"has_key", FIELD_BOOL, .is_required = true, .help = "A key is kept for it."},
     {"context_tokens", FIELD_INT, .is_required = true},
     {"reply_tokens", FIELD_INT, .is_required = true},
+    {"concurrency", FIELD_INT, .is_required = true, .help = "Replies at once; 0: as many as come."},
+    {"waiting", FIELD_INT, .is_required = true, .help = "How many wait for it now."},
     {"tokens_scale", FIELD_NUMBER, .is_required = true, .help = "What token estimates are multiplied with, learned from reported usage."},
     {"is_enabled", FIELD_BOOL, .is_required = true},
     {"health", FIELD_CHOICE, .choices = HEALTHS, .is_required = true, .help = "As the last calls found it."},
@@ -136,6 +141,8 @@ static void write_model(struct json *json, const struct model *model) {
     JSON_BOOL(json, "has_key", model->key_sealed.len > 0);
     JSON_INT(json, "context_tokens", model->context_tokens);
     JSON_INT(json, "reply_tokens", model->reply_tokens);
+    JSON_INT(json, "concurrency", model->concurrency);
+    JSON_INT(json, "waiting", queue_length(model->id));
     JSON_DOUBLE(json, "tokens_scale", model->tokens_scale);
     JSON_BOOL(json, "is_enabled", model->is_enabled);
     JSON_STR(json, "health", str_from(HEALTHS[health.state]));
@@ -317,6 +324,7 @@ static void create_model(struct request *request) {
         .key_sealed = seal(request->arena, id, body->api_key),
         .context_tokens = body->context_tokens,
         .reply_tokens = body->reply_tokens,
+        .concurrency = body->concurrency,
         .is_enabled = body->is_enabled,
         .updated_at = clock_now_ms(),
     };
@@ -351,6 +359,7 @@ static struct model merged(struct request *request, const struct model *now) {
                                    : str_dup(request->arena, now->key_sealed);
     row.context_tokens = SENT(context_tokens) ? body->context_tokens : now->context_tokens;
     row.reply_tokens = SENT(reply_tokens) ? body->reply_tokens : now->reply_tokens;
+    row.concurrency = SENT(concurrency) ? body->concurrency : now->concurrency;
     row.is_enabled = SENT(is_enabled) ? body->is_enabled : now->is_enabled;
     row.updated_at = clock_now_ms();
     return row;

@@ -24,6 +24,7 @@ static struct model read_model(struct stmt *stmt, struct arena *arena) {
         .revision = column_int(stmt, 10),
         .created_at = column_time(stmt, 11),
         .updated_at = column_time(stmt, 12),
+        .concurrency = column_int(stmt, 13),
     };
 }
 
@@ -33,7 +34,7 @@ enum err models_load(struct db *db, struct arena *arena, struct model_list *mode
     struct stmt *stmt = DB_SQL(
         db,
         "SELECT id, name, provider, base_url, model, key_sealed, context_tokens, reply_tokens,\n"
-        "       tokens_scale, is_enabled, revision, created_at, updated_at\n"
+        "       tokens_scale, is_enabled, revision, created_at, updated_at, concurrency\n"
         "FROM model ORDER BY name");
     while (models->count < MODEL_LIMIT && stmt_row(stmt))
         models->items[models->count++] = read_model(stmt, arena);
@@ -69,6 +70,7 @@ static void bind_model(struct stmt *stmt, const struct model *model) {
     bind_blob(stmt, ":key_sealed", model->key_sealed);
     bind_int(stmt, ":context_tokens", model->context_tokens);
     bind_int(stmt, ":reply_tokens", model->reply_tokens);
+    bind_int(stmt, ":concurrency", model->concurrency);
     bind_bool(stmt, ":is_enabled", model->is_enabled);
     bind_time(stmt, ":updated_at", model->updated_at);
 }
@@ -79,9 +81,9 @@ enum err model_insert(struct tx *tx, const struct model *model) {
     struct stmt *stmt = DB_SQL(
         tx_db(tx),
         "INSERT INTO model (id, name, provider, base_url, model, key_sealed, context_tokens, reply_tokens,\n"
-        "                   is_enabled, created_at, updated_at)\n"
+        "                   concurrency, is_enabled, created_at, updated_at)\n"
         "VALUES (:id, :name, :provider, :base_url, :model, :key_sealed, :context_tokens, :reply_tokens,\n"
-        "        :is_enabled, :updated_at, :updated_at)");
+        "        :concurrency, :is_enabled, :updated_at, :updated_at)");
     bind_model(stmt, model);
     return stmt_run(stmt);
 }
@@ -98,7 +100,8 @@ enum err model_update(struct tx *tx, const struct model *model, int64_t expected
         tx_db(tx), "UPDATE model\n"
                    "SET name = :name, provider = :provider, base_url = :base_url, model = :model,\n"
                    "    key_sealed = :key_sealed, context_tokens = :context_tokens,\n"
-                   "    reply_tokens = :reply_tokens, is_enabled = :is_enabled,\n"
+                   "    reply_tokens = :reply_tokens, concurrency = :concurrency,\n"
+                   "    is_enabled = :is_enabled,\n"
                    "    revision = revision + 1, updated_at = :updated_at\n"
                    "WHERE id = :id");
     bind_model(stmt, model);

@@ -21,6 +21,7 @@
 #include "loop/loop.h"
 #include "model/background.h"
 #include "model/model.h"
+#include "model/queue.h"
 #include "model/setting.h"
 #include "model/tokens.h"
 
@@ -61,6 +62,7 @@ struct route_call {
     int64_t held_id;                    /* the model at which background calls wait for this one */
     int64_t reply_tokens;               /* what the caller asked for */
     struct arena arena;                 /* of the endpoint that is asked now */
+    struct queue_place place;           /* at the model at `at`, or waiting for it */
     const struct chat_port *port;
     struct chat_call *chat;
     int64_t asked_us;
@@ -237,7 +239,8 @@ static void hold(struct route_call *call, int64_t model_id) {
     call->held_id = model_id;
     const struct model *model = model_id ? model_find(model_id) : NULL;
     if (model_id != 0)
-        background_yield(model_id, model != NULL && model_is_local(model));
+        background_yield(model_id,
+                         model != NULL && (model_is_local(model) || model->concurrency > 0));
 }
 
 static void clear_endpoint(struct route_call *call) {
@@ -252,6 +255,7 @@ static void tell_failed(struct route_call *call) {
     if (call->is_cancelled)
         call->failure = (struct chat_failure){.err = E_CANCELLED, .detail = STR("stopped")};
     hold(call, 0);
+    queue_leave(&call->place);
     clear_endpoint(call);
     call->events.failed(call->ctx, &call->failure);
     call_free(call);
@@ -298,6 +302,7 @@ static void on_done(void *ctx, enum chat_finish finish, const struct chat_usage 
     count_outcome(E_OK);
     calibrate(call, usage);
     hold(call, 0);
+    queue_leave(&call->place);
     clear_endpoint(call);
     call->events.done(call->ctx, finish, usage);
     call_free(call);
@@ -316,6 +321,7 @@ static void on_failed(void *ctx, const struct chat_failure *failure) {
                  LF_Z("error", err_word(failure->err)), LF_INT("status", failure->status),
                  LF_INT("had_token", call->has_token));
     keep_failure(call, call->request->endpoint.name, failure);
+    queue_leave(&call->place);
     call->at++;
     if (call->is_cancelled || call->has_token || call->at == call->count) {
         tell_failed(call);
@@ -374,17 +380,60 @@ static bool prepare(struct route_call *call) {
     return true;
 }
 
-static void try_next(struct route_call *call) {
-    while (call->at < call->count && !prepare(call))
-        call->at++;
-    if (call->at == call->count) {
-        tell_failed(call);
-        return;
-    }
+static void ask(struct route_call *call) {
     hold(call, call->models[call->at]);
     call->asked_us = clock_mono_us();
     call->events.began(call->ctx, &call->request->endpoint);
     call->chat = call->port->start(call->request, &EVENTS, call);
+}
+
+/* False: it waits. What rests is not waited for: it is passed by a moment later. */
+static bool enter(struct route_call *call) {
+    const struct model *model = model_find(call->models[call->at]);
+    if (model == NULL || !model->is_enabled || model->concurrency == 0 ||
+        route_health(model).state == ROUTE_RESTING)
+        return true;
+    hold(call, model->id); /* who learns in the background makes room already */
+    return queue_enter(&call->place, model->id);
+}
+
+static void try_next(struct route_call *call) {
+    for (; call->at < call->count; call->at++) {
+        if (!enter(call))
+            return;
+        if (prepare(call))
+            return ask(call);
+        queue_leave(&call->place);
+    }
+    tell_failed(call);
+}
+
+static void on_turn(struct queue_place *place, bool is_late) {
+    struct route_call *call = CONTAINER_OF(place, struct route_call, place);
+    MAGIC_CHECK(call, CALL_MAGIC);
+    const struct chat_failure late = {.err = E_BUSY,
+                                      .detail = STR("Too many people are waiting for it.")};
+    const struct model *model = model_find(call->models[call->at]);
+    if (!is_late && prepare(call))
+        return ask(call);
+    if (is_late)
+        keep_failure(call, model != NULL ? model->name : STR("The model"), &late);
+    queue_leave(place);
+    call->at++;
+    try_next(call);
+}
+
+static void on_moved(struct queue_place *place, int64_t position) {
+    struct route_call *call = CONTAINER_OF(place, struct route_call, place);
+    MAGIC_CHECK(call, CALL_MAGIC);
+    if (call->events.queued != NULL)
+        call->events.queued(call->ctx, position);
+}
+
+static void end_waiting(void *ctx) {
+    struct route_call *call = ctx;
+    MAGIC_CHECK(call, CALL_MAGIC);
+    tell_failed(call);
 }
 
 /* --- the public face -------------------------------------------------------------------------- */
@@ -425,6 +474,9 @@ struct route_call *route_start(struct str route, struct chat_request *request,
     call->ctx = ctx;
     call->reply_tokens = request->sampling.reply_tokens;
     call->failure = (struct chat_failure){.err = E_BUSY};
+    call->place = (struct queue_place){.user_id = request->is_background ? 0 : request->user_id,
+                                       .turn = on_turn,
+                                       .moved = on_moved};
     arena_init(&call->arena);
     call->count = model_route(route, models);
     for (size_t i = 0; i < call->count; i++)
@@ -442,4 +494,8 @@ void route_cancel(struct route_call *call) {
     call->is_cancelled = true;
     if (call->chat)
         call->port->cancel(call->chat);
+    else if (queue_is_waiting(&call->place)) {
+        queue_leave(&call->place);
+        loop_later(end_waiting, call);
+    }
 }

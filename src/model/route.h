@@ -4,6 +4,7 @@
  * and its text is kept. An endpoint that fails five times in a row rests (breaker), and is probed
  * by one call when the rest is over. The Understudy speaks only when a route has no model at all: a
  * person who configured a model wants to know that it is down, not to be answered by somebody else.
+ * A model that has as many calls as it may is waited for (queue.h), not passed by.
  */
 #pragma once
 
@@ -20,6 +21,9 @@ struct route_events {
     void (*failed)(void *ctx,
                    const struct chat_failure *
                        failure); /* nothing is left to try, or it broke off after the first token */
+    /* A busy model is waited for: how many stand before this call, and it; 0 when its turn comes.
+     * NULL: nobody wants to know. */
+    void (*queued)(void *ctx, int64_t position);
 };
 
 struct route_plan {

@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { start, until } from "./harness.js";
+import { events, start, until } from "./harness.js";
 import { startFake } from "../fakes/endpoint.js";
 
 const FAST = { "models.first_token_ms": 600, "models.stall_ms": 400, "models.rest_ms": 60000 };
@@ -436,6 +436,86 @@ test("the Understudy is repeatable under a seed", async () => {
   }
   assert.equal(replies[0], replies[1]);
   assert.match(replies[0], /ou lost your red bicycle/);
+});
+
+/** A turn as a stream, in a new talk: what was heard so far, by name. */
+async function stream(t, token, content) {
+  const character = (await t.api("POST", "/characters", { name: `For ${content}`, first_mes: "Yes?" }, { token })).json;
+  const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] }, { token })).json;
+  const turn = { conversation, content, heard: [], over: false };
+  const answer = await t.api("POST", `/conversations/${conversation.id}/messages`, { content }, { token, raw: true, headers: { accept: "text/event-stream" } });
+  assert.equal(answer.status, 200);
+  turn.done = (async () => { for await (const event of events(answer)) turn.heard.push(event); turn.over = true; })();
+  turn.positions = () => turn.heard.filter((event) => event.event === "queue").map((event) => event.data.data?.position ?? event.data.position);
+  turn.has = (name) => turn.heard.some((event) => event.event === name);
+  return turn;
+}
+
+const asked = (it) => it.chats.map((chat) => chat.json.messages.at(-1).content);
+
+test("a busy model is waited for in a line that is fair between people, and everybody hears their place", async () => {
+  const step = { reply: Array.from({ length: 12 }, (_, i) => ` word${i}`), token_ms: 50 };
+  const it = await fake({ script: [step] }), spare = await fake({ script: [{ reply: "Never asked." }] });
+  const t = await house([it, spare]);
+  assert.equal((await t.api("GET", `/admin/models/${t.models[0].id}`)).json.concurrency, 0, "no limit unless one is set");
+  assert.equal((await t.api("PATCH", `/admin/models/${t.models[0].id}`, { concurrency: 1 })).json.concurrency, 1);
+  const ann = t.owner.token, bob = (await t.newUser({ name: "Bob" })).token;
+  const a1 = await stream(t, ann, "a1");
+  await until(() => it.chats.length === 1, "the first is asked");
+  const a2 = await stream(t, ann, "a2"), a3 = await stream(t, ann, "a3");
+  await until(() => a3.positions().length > 0, "a3 waits");
+  const b1 = await stream(t, bob, "b1");
+  await until(() => b1.positions().length > 0 && a3.positions().length > 1, "b1 stands before a3");
+  assert.deepEqual([a1.positions(), a2.positions(), a3.positions(), b1.positions()], [[], [1], [2, 3], [2]]);
+  assert.equal((await t.api("GET", `/admin/models/${t.models[0].id}`)).json.waiting, 3);
+  await Promise.all([a1, a2, a3, b1].map((turn) => turn.done));
+  assert.deepEqual(asked(it), ["a1", "a2", "b1", "a3"], "one at a time, each person once a round");
+  assert.deepEqual([a2.positions(), a3.positions(), b1.positions()], [[1, 0], [2, 3, 2, 1, 0], [2, 1, 0]]);
+  for (const turn of [a1, a2, a3, b1]) assert.ok(turn.has("message:stream:complete"), turn.content);
+  assert.equal(spare.chats.length, 0, "a busy model is not a broken one");
+  for (let i = 1; i < it.chats.length; i++) assert.ok(it.chats[i].at >= it.chats[i - 1].closedAt - 5, "never two at once");
+  await t.stop();
+});
+
+test("who waits can stop, and leaves no gap; more room lets the line in", async () => {
+  const it = await fake({ script: [{ reply: Array.from({ length: 40 }, (_, i) => ` word${i}`), token_ms: 50 }, { reply: "Quick." }] });
+  const t = await house([it]);
+  await t.api("PATCH", `/admin/models/${t.models[0].id}`, { concurrency: 1 });
+  const [first, second, third] = [await stream(t, t.owner.token, "one"), await stream(t, t.owner.token, "two"), await stream(t, t.owner.token, "three")];
+  await until(() => third.positions().length > 0, "three waits");
+  assert.deepEqual([second.positions(), third.positions()], [[1], [2]]);
+  assert.equal((await t.api("POST", `/conversations/${second.conversation.id}/stop`)).status, 202);
+  await second.done;
+  const stopped = (await t.api("GET", `/conversations/${second.conversation.id}/messages`)).json.items.at(-1);
+  assert.deepEqual([stopped.state, stopped.content], ["stopped", ""]);
+  await until(() => third.positions().length > 1, "three moves up");
+  assert.deepEqual(third.positions(), [2, 1]);
+  assert.equal(it.chats.length, 1);
+  assert.equal((await t.api("PATCH", `/admin/models/${t.models[0].id}`, { concurrency: 2 })).status, 200);
+  await third.done;
+  assert.equal((await t.api("GET", `/conversations/${third.conversation.id}/messages`)).json.items.at(-1).content, "Quick.");
+  assert.ok(!first.over, "beside the first, not after it");
+  assert.equal((await t.api("POST", `/conversations/${first.conversation.id}/stop`)).status, 202);
+  await first.done;
+  await t.stop();
+});
+
+test("nobody waits for a busy model for longer than ten minutes", async () => {
+  const it = await fake({ script: [{ hang: true }] }), spare = await fake({ script: [{ reply: "I have time." }] });
+  const t = await house([it, spare], { "models.first_token_ms": 1800000 });
+  await t.api("PATCH", `/admin/models/${t.models[0].id}`, { concurrency: 1 });
+  const first = await stream(t, t.owner.token, "one");
+  await until(() => it.chats.length === 1, "the first is asked");
+  const second = await stream(t, t.owner.token, "two");
+  await until(() => second.positions().length > 0, "two waits");
+  t.moveClock(601000);
+  await until(() => second.over, "two goes on with the next model");
+  assert.equal(spare.chats.length, 1);
+  assert.ok(second.has("message:stream:complete"));
+  t.owner = await t.login(t.owner.email);
+  await t.api("POST", `/conversations/${first.conversation.id}/stop`);
+  await first.done;
+  await t.stop();
 });
 
 test("stop reaches the endpoint within a tenth of a second and keeps what was said", async () => {

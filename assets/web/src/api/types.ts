@@ -548,6 +548,10 @@ export interface Model {
   has_key: boolean;
   context_tokens: number;
   reply_tokens: number;
+  /** Replies at once; 0: as many as come. */
+  concurrency: number;
+  /** How many wait for it now. */
+  waiting: number;
   /** What token estimates are multiplied with, learned from reported usage. */
   tokens_scale: number;
   is_enabled: boolean;
