@@ -186,7 +186,7 @@ export class Room implements Listener {
         void this.reload();
         return;
       case 'queue':
-        this.queued = event.data.position;
+        this.queued = event.data.position || null; // 0: it is this reply's turn
         return;
       case 'typing:start':
       case 'typing:stop':
