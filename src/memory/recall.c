@@ -108,7 +108,7 @@ static void take_row(struct recall *r, size_t t, int64_t conversation_id,
                      const struct turn_row *row) {
     r->turns[t] = (struct score_turn){
         .id = row->id,
-        .at_ms = row->said_at,
+        .at_ms = row->said_at + r->ask.utc_offset_ms,
         .conversation_id = conversation_id,
         .who = who_of(&r->cast, row),
         .is_question = row->is_question,
@@ -181,8 +181,8 @@ static void pool_gather(void *ctx) {
     struct db *db = pool_reader_open();
     r->err = db == NULL ? E_STORAGE : gather_turns(r, db);
     if (r->err == E_OK) {
-        r->question =
-            question_read(&r->arena, r->ask.text, r->cast.rows, r->cast.count, r->ask.now_ms);
+        r->question = question_read(&r->arena, r->ask.text, r->cast.rows, r->cast.count,
+                                    r->ask.now_ms + r->ask.utc_offset_ms);
         r->err = gather_words(r, db);
     }
     pool_reader_close(db);

@@ -14,12 +14,13 @@
 
 struct recall_ask {
     int64_t conversation_id, user_id;
-    bool is_shared;      /* also this person's other talks with the same character */
-    int64_t before_id;   /* of this conversation only turns before this message; 0: all */
-    struct str text;     /* the question, or the message that somebody has just said */
-    int64_t now_ms;      /* its moment, on the person's clock */
-    size_t limit;        /* at most RECALL_LIMIT */
-    int64_t deadline_ms; /* 0: none. Then without meaning, then not at all */
+    bool is_shared;        /* also this person's other talks with the same character */
+    int64_t before_id;     /* of this conversation only turns before this message; 0: all */
+    struct str text;       /* the question, or the message that somebody has just said */
+    int64_t now_ms;        /* its moment */
+    int64_t utc_offset_ms; /* of the person's clock: where "yesterday" begins */
+    size_t limit;          /* at most RECALL_LIMIT */
+    int64_t deadline_ms;   /* 0: none. Then without meaning, then not at all */
 };
 
 struct recall_hit {

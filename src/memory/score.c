@@ -263,3 +263,23 @@ size_t score_best(struct arena *arena, const double *scores, size_t count, size_
     *places = heap;
     return n;
 }
+
+/* --- as clients see them -------------------------------------------------------------------- */
+
+/* clang-format off */
+static const struct field signal_rows[] = {
+    {"sentence", FIELD_NUMBER, .is_required = true, .help = "The best sentence is close in meaning."},
+    {"pair", FIELD_NUMBER, .is_required = true, .help = "It and what was said just before are close in meaning."},
+    {"session", FIELD_NUMBER, .is_required = true, .help = "The best sentences of the same sitting are close in meaning."},
+    {"words", FIELD_NUMBER, .is_required = true, .help = "It has the question's words."},
+    {"words_pair", FIELD_NUMBER, .is_required = true, .help = "It and what was said just before have the question's words."},
+    {"words_next", FIELD_NUMBER, .is_required = true, .help = "What was said just after has the question's words."},
+    {"session_words", FIELD_NUMBER, .is_required = true, .help = "The same sitting has the question's words."},
+    {"speaker", FIELD_NUMBER, .is_required = true, .help = "The one who is asked about says it."},
+    {"question", FIELD_NUMBER, .is_required = true, .help = "It is a question itself."},
+    {"time", FIELD_NUMBER, .is_required = true, .help = "When is asked, and it says when."},
+    {"number", FIELD_NUMBER, .is_required = true, .help = "How many is asked, and it says a number."},
+    {"date", FIELD_NUMBER, .is_required = true, .help = "It was said at the time that the question names."},
+    {0}};
+const struct shape recall_signals_shape = {"RecallSignals", signal_rows, "The shares of a score; their sum is the score."};
+/* clang-format on */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "memory/question.h"
+#include "net/field.h"
 
 /* A turn as the formula sees it. */
 struct score_turn {
@@ -31,6 +32,7 @@ enum signal {
     SIGNAL_COUNT
 };
 extern const char *const signal_names[SIGNAL_COUNT];
+extern const struct shape recall_signals_shape; /* a member for each, in answers */
 
 struct score_input {
     const struct question *question;

@@ -383,11 +383,17 @@ enum err turn_show(struct db *db, struct arena *arena, int64_t message_id,
     return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
 }
 
-enum err turn_total(struct db *db, int64_t conversation_id, int64_t *turns) {
-    struct stmt *s = DB_SQL(db, "SELECT COUNT(*) FROM memory_turn "
-                                "INDEXED BY memory_turn_of_conversation "
+enum err turn_totals(struct db *db, int64_t conversation_id, int slot, int64_t *turns,
+                     int64_t *with_vectors) {
+    struct stmt *s = DB_SQL(db, "SELECT COUNT(*), COUNT(IIF(:slot = 0, turn_norm_0, turn_norm_1)) "
+                                "FROM memory_turn INDEXED BY memory_turn_of_conversation "
                                 "WHERE conversation_id = :conversation");
     bind_id(s, ":conversation", conversation_id);
-    *turns = stmt_int(s, 0);
-    return E_OK;
+    bind_int(s, ":slot", slot);
+    *turns = *with_vectors = 0;
+    if (stmt_row(s)) {
+        *turns = column_int(s, 0);
+        *with_vectors = column_int(s, 1);
+    }
+    return stmt_done(s);
 }

@@ -78,5 +78,6 @@ struct turn_shown {
 };
 MUST_USE enum err turn_show(struct db *db, struct arena *arena, int64_t message_id,
                             struct turn_shown *shown);
-/* Turns of a conversation, and messages that may still become one. */
-MUST_USE enum err turn_total(struct db *db, int64_t conversation_id, int64_t *turns);
+/* Turns of a conversation, and those whose vectors are there. */
+MUST_USE enum err turn_totals(struct db *db, int64_t conversation_id, int slot, int64_t *turns,
+                              int64_t *with_vectors);
