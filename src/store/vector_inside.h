@@ -77,17 +77,20 @@ int vector_head_get(MDB_txn *txn, struct vector_space space, struct vector_head 
 bool vector_head_read(MDB_val value, struct vector_head *head);
 int vector_head_put(MDB_txn *txn, struct vector_space space, const struct vector_head *head);
 
-/* An item of the tail: dims, parts, then a scale for each part, then the rows. */
+/* An item of the tail: dims, parts, then a scale for each part, the rows, the rests. */
 struct vector_single {
     uint32_t parts;
     const uint8_t *scales; /* floats, anywhere in memory */
     const int8_t *rows;
+    const uint8_t *rests;
 };
 bool vector_single_read(MDB_val value, uint32_t dims, struct vector_single *single);
 size_t vector_single_bytes(uint32_t dims, uint32_t parts);
 /* Into `bytes`, which holds as many. False when a value is not finite. */
 bool vector_single_shape(const struct vector_item *item, uint8_t *bytes);
-void vector_single_write(uint32_t dims, uint32_t parts, const float *scales, const int8_t *rows,
+struct vector_draft;
+/* Rows [from, from + parts) of the draft, which are an item. */
+void vector_single_write(const struct vector_draft *draft, size_t from, size_t parts,
                          uint8_t *bytes);
 float vector_float_at(const uint8_t *floats, size_t index);
 
@@ -98,7 +101,7 @@ float vector_float_at(const uint8_t *floats, size_t index);
 struct vector_block {
     size_t count, stride;
     const int8_t *rows;
-    const uint8_t *items, *scales, *parts;
+    const uint8_t *items, *scales, *parts, *rests;
 };
 bool vector_block_read(MDB_val value, uint32_t dims, struct vector_block *block);
 int64_t vector_block_item(const struct vector_block *block, size_t row);
@@ -111,12 +114,22 @@ struct vector_draft {
     uint32_t dims;
     size_t count, room;
     int8_t *rows;
+    uint8_t *rests;
     int64_t *items;
     float *scales;
     uint16_t *parts;
 };
-void vector_draft_add(struct vector_draft *draft, int64_t item, uint16_t part, float scale,
-                      const int8_t *row);
+struct vector_row {
+    int64_t item;
+    const int8_t *row;
+    const uint8_t *rest;
+    float scale;
+    uint16_t part;
+};
+struct vector_row vector_block_row(const struct vector_block *block, size_t row);
+struct vector_row vector_single_row(const struct vector_single *single, int64_t item, size_t part,
+                                    uint32_t dims);
+void vector_draft_add(struct vector_draft *draft, const struct vector_row *row);
 void vector_draft_release(struct vector_draft *draft);
 size_t vector_block_bytes(uint32_t dims, size_t count);
 /* Rows [from, from + count) as a value of vector_block_bytes. */
@@ -159,9 +172,12 @@ bool vector_signs_read(MDB_val value, uint32_t dims, struct vector_signs *signs)
 size_t vector_signs_bytes(uint32_t dims, size_t count);
 void vector_signs_write(const struct vector_draft *draft, size_t from, size_t count, uint8_t *out);
 
+/* From the product with a row; with its rest more exactly. */
 static inline float vector_cosine(const struct vector_query *query, int32_t dot, float scale) {
     return (float)dot * (scale * query->scale);
 }
+
+float vector_cosine_exactly(const struct vector_query *query, const struct vector_row *row);
 
 /* How a question looks at a block: what to give to `choose`, for the cosine that a row must probably
  * reach. */

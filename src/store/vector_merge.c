@@ -82,10 +82,10 @@ static void draft_without(struct vector_draft *draft, const struct vector_block 
         int64_t item = vector_block_item(block, row);
         while (at < count && items[at] < item)
             at++;
-        if (at == count || items[at] != item)
-            vector_draft_add(draft, item, vector_block_part(block, row),
-                             vector_float_at(block->scales, row),
-                             block->rows + row * block->stride);
+        if (at == count || items[at] != item) {
+            struct vector_row kept = vector_block_row(block, row);
+            vector_draft_add(draft, &kept);
+        }
     }
 }
 
@@ -98,8 +98,7 @@ static int dissolve(MDB_txn *txn, struct vector_space space, struct vector_head 
         result = put_value(txn, vector_key(space, VECTOR_TAIL, draft->items[row]),
                            vector_single_bytes(draft->dims, (uint32_t)parts), &out);
         if (result == 0)
-            vector_single_write(draft->dims, (uint32_t)parts, draft->scales + row,
-                                draft->rows + row * vector_stride(draft->dims), out);
+            vector_single_write(draft, row, parts, out);
         head->tail_items++;
         head->tail_rows += (uint32_t)parts;
     }
@@ -211,17 +210,14 @@ static int find_target(struct merge *merge, struct vector_walk *blocks, int64_t 
 static void take_block_rows(struct merge *merge, int64_t before, bool is_all) {
     const struct vector_block *block = &merge->block;
     for (; merge->has_block && merge->block_row < block->count; merge->block_row++) {
-        int64_t item = vector_block_item(block, merge->block_row);
-        if (!is_all && item >= before)
+        struct vector_row row = vector_block_row(block, merge->block_row);
+        if (!is_all && row.item >= before)
             return;
-        vector_draft_add(&merge->draft, item, vector_block_part(block, merge->block_row),
-                         vector_float_at(block->scales, merge->block_row),
-                         block->rows + merge->block_row * block->stride);
+        vector_draft_add(&merge->draft, &row);
     }
 }
 
 static void take_single(struct merge *merge, int64_t item, const struct vector_single *single) {
-    size_t stride = vector_stride(merge->draft.dims);
     if (merge->taken_count == merge->taken_room) {
         merge->taken_room = merge->taken_room > 0 ? merge->taken_room * 2 : 256;
         merge->taken = realloc(merge->taken, merge->taken_room * sizeof(*merge->taken));
@@ -229,9 +225,10 @@ static void take_single(struct merge *merge, int64_t item, const struct vector_s
     }
     merge->taken[merge->taken_count++] = item;
     merge->taken_rows += single->parts;
-    for (size_t i = 0; i < single->parts; i++)
-        vector_draft_add(&merge->draft, item, (uint16_t)i, vector_float_at(single->scales, i),
-                         single->rows + i * stride);
+    for (size_t i = 0; i < single->parts; i++) {
+        struct vector_row row = vector_single_row(single, item, i, merge->draft.dims);
+        vector_draft_add(&merge->draft, &row);
+    }
 }
 
 /* Fills the draft: the rows of the block and the items of the tail, in order. */

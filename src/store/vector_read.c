@@ -133,7 +133,7 @@ enum err pool_vector_scan(struct vector_space space, const float *query, size_t 
 struct found {
     size_t parts;
     const int8_t *rows;
-    const uint8_t *scales;
+    const uint8_t *scales, *rests;
 };
 
 static int find_single(MDB_txn *txn, struct vector_space space, int64_t item, uint32_t dims,
@@ -146,7 +146,7 @@ static int find_single(MDB_txn *txn, struct vector_space space, int64_t item, ui
         return result;
     if (!vector_single_read(v, dims, &single))
         return MDB_CORRUPTED;
-    *found = (struct found){single.parts, single.rows, single.scales};
+    *found = (struct found){single.parts, single.rows, single.scales, single.rests};
     return 0;
 }
 
@@ -163,6 +163,7 @@ static int find_in_blocks(MDB_txn *txn, struct vector_space space, int64_t item,
         size_t row = vector_block_find(&block, item, &found->parts);
         found->rows = block.rows + row * block.stride;
         found->scales = block.scales + row * sizeof(float);
+        found->rests = block.rests + row * vector_rest_bytes(dims);
     }
     vector_walk_close(&walk);
     return result;
@@ -193,8 +194,9 @@ enum err pool_vector_get(struct vector_space space, int64_t item, size_t dims, f
     if (result == 0)
         *parts = (uint16_t)(found.parts < limit ? found.parts : limit);
     for (size_t i = 0; i < *parts; i++)
-        vector_unshape(found.rows + i * vector_stride(dims), vector_float_at(found.scales, i), dims,
-                       values + i * dims);
+        vector_unshape(found.rows + i * vector_stride(dims),
+                       found.rests + i * vector_rest_bytes(dims), vector_float_at(found.scales, i),
+                       dims, values + i * dims);
     vector_read_end(txn);
     return vector_err(result);
 }

@@ -30,11 +30,21 @@ struct vector_query {
     size_t stride;
 };
 
-/* Normalises, turns into the store's basis, rounds to int8. False when a value is not finite. */
-MUST_USE bool vector_shape(const float *values, size_t dims, int8_t *row, float *scale);
+/* What int8 rounds off: sixteenths of a step, -8 to 7, stored as 0 to 15, two in a byte. */
+static inline size_t vector_rest_bytes(size_t dims) {
+    return vector_stride(dims) / 2;
+}
+
+/* Normalises, turns into the store's basis, rounds to int8 and a rest. False when a value is not
+ * finite. */
+MUST_USE bool vector_shape(const float *values, size_t dims, int8_t *row, uint8_t *rest,
+                           float *scale);
 MUST_USE bool vector_shape_query(const float *values, size_t dims, struct vector_query *query);
 /* Back into the encoder's basis. */
-void vector_unshape(const int8_t *row, float scale, size_t dims, float *values);
+void vector_unshape(const int8_t *row, const uint8_t *rest, float scale, size_t dims,
+                    float *values);
+/* The product of the question with the rest of a row, in sixteenths of what `dots` counts. */
+int32_t vector_rest_dot(const struct vector_query *query, const uint8_t *rest);
 
 /*
  * Signs: of every value of a row, less the middle of its block, one bit. 64 rows make a group, byte

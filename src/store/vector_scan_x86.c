@@ -145,11 +145,11 @@ AVX512 static inline __m512i raised(const int8_t *row) {
     return _mm512_xor_si512(_mm512_loadu_si512(row), _mm512_set1_epi8((char)0x80));
 }
 
-/* High and low sums of a row as its product. */
+/* High and low sums of a row as its product; they may go around on the way. */
 AVX512 static inline int32_t whole(__m512i high, __m512i low, int32_t bias) {
-    return (int32_t)((uint32_t)_mm512_reduce_add_epi32(
-                         _mm512_add_epi32(_mm512_slli_epi32(high, 6), low)) -
-                     (uint32_t)bias);
+    __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(high, 6), low);
+    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    return (int32_t)((uint32_t)add_lanes(half) - (uint32_t)bias);
 }
 
 AVX512 static void avx512_dots(const struct vector_query *query, const int8_t *rows, size_t count,

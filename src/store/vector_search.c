@@ -6,6 +6,9 @@
  * vector_signs.c); their lines of memory are asked for while the rest of the block's signs is
  * looked through, and then only their products are made. The tail comes first in both: it is small
  * and gives the threshold to begin with.
+ *
+ * Some more than were asked for are kept, and in the end compared by all twelve bits of their
+ * values.
  */
 #include "store/vector_inside.h"
 
@@ -19,49 +22,73 @@
 
 /* --- the best so far: a heap with the worst at its top --------------------------------------------- */
 
+struct candidate {
+    float cosine;
+    struct vector_row row;
+};
+
 struct best {
-    struct vector_hit *hits;
+    struct candidate *list;
     size_t count, limit;
 };
 
-static bool is_worse(const struct vector_hit *a, const struct vector_hit *b) {
+static bool is_worse(const struct candidate *a, const struct candidate *b) {
     if (a->cosine != b->cosine)
         return a->cosine < b->cosine;
-    return a->item != b->item ? a->item > b->item : a->part > b->part;
+    return a->row.item != b->row.item ? a->row.item > b->row.item : a->row.part > b->row.part;
 }
 
-static void sink(struct vector_hit *hits, size_t count, struct vector_hit hit) {
+static void sink(struct candidate *list, size_t count, struct candidate fresh) {
     size_t at = 0;
     for (size_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && is_worse(&hits[child + 1], &hits[child]))
+        if (child + 1 < count && is_worse(&list[child + 1], &list[child]))
             child++;
-        if (!is_worse(&hits[child], &hit))
+        if (!is_worse(&list[child], &fresh))
             break;
-        hits[at] = hits[child];
+        list[at] = list[child];
     }
-    hits[at] = hit;
+    list[at] = fresh;
 }
 
-static void rise(struct vector_hit *hits, size_t at, struct vector_hit hit) {
-    for (size_t parent; at > 0 && is_worse(&hit, &hits[parent = (at - 1) / 2]); at = parent)
-        hits[at] = hits[parent];
-    hits[at] = hit;
+static void rise(struct candidate *list, size_t at, struct candidate fresh) {
+    for (size_t up; at > 0 && is_worse(&fresh, &list[up = (at - 1) / 2]); at = up)
+        list[at] = list[up];
+    list[at] = fresh;
 }
 
-static void offer(struct best *best, struct vector_hit hit) {
+static void offer(struct best *best, struct candidate fresh) {
     if (best->count < best->limit)
-        rise(best->hits, best->count++, hit);
-    else if (is_worse(&best->hits[0], &hit))
-        sink(best->hits, best->count, hit);
+        rise(best->list, best->count++, fresh);
+    else if (is_worse(&best->list[0], &fresh))
+        sink(best->list, best->count, fresh);
 }
 
-/* The heap becomes a list, best first. */
-static void finish(struct best *best) {
-    for (size_t left = best->count; left > 1; left--) {
-        struct vector_hit worst = best->hits[0];
-        sink(best->hits, left - 1, best->hits[left - 1]);
-        best->hits[left - 1] = worst;
-    }
+static int best_first(const void *a, const void *b) {
+    return is_worse(b, a) ? -1 : is_worse(a, b);
+}
+
+/* More than are asked for, since int8 puts neighbours in a wrong order. */
+static size_t kept_for(size_t limit) {
+    return limit + limit / 4 + 4;
+}
+
+float vector_cosine_exactly(const struct vector_query *query, const struct vector_row *row) {
+    int32_t dot;
+    vector_kernels()->dots(query, row->row, 1, &dot);
+    int64_t sixteenths = (int64_t)dot * 16 + vector_rest_dot(query, row->rest);
+    return (float)((double)sixteenths * ((double)row->scale * (double)query->scale / 16));
+}
+
+static size_t finish(struct best *best, const struct vector_query *query, size_t limit,
+                     struct vector_hit *hits) {
+    for (size_t i = 0; i < best->count; i++)
+        best->list[i].cosine = vector_cosine_exactly(query, &best->list[i].row);
+    qsort(best->list, best->count, sizeof(*best->list), best_first);
+    size_t count = best->count < limit ? best->count : limit;
+    for (size_t i = 0; i < count; i++)
+        hits[i] = (struct vector_hit){best->list[i].row.item, best->list[i].cosine,
+                                      best->list[i].row.part};
+    return count;
 }
 
 /* --- looking ---------------------------------------------------------------------------------------- */
@@ -77,7 +104,7 @@ struct look {
 
 /* What a cosine must be above; ties are decided by offer(). */
 static float bar_of(const struct best *best) {
-    return best->count < best->limit ? -INFINITY : best->hits[0].cosine;
+    return best->count < best->limit ? -INFINITY : best->list[0].cosine;
 }
 
 static int look_at_tail(struct look *look) {
@@ -93,11 +120,11 @@ static int look_at_tail(struct look *look) {
             break;
         }
         vector_kernels()->dots(&look->query, single.rows, single.parts, dots);
-        for (size_t i = 0; i < single.parts; i++)
-            offer(&look->best, (struct vector_hit){walk.first,
-                                                   vector_cosine(&look->query, dots[i],
-                                                                 vector_float_at(single.scales, i)),
-                                                   (uint16_t)i});
+        for (size_t i = 0; i < single.parts; i++) {
+            struct vector_row row = vector_single_row(&single, walk.first, i, look->dims);
+            offer(&look->best,
+                  (struct candidate){vector_cosine(&look->query, dots[i], row.scale), row});
+        }
     }
     vector_walk_close(&walk);
     return result == MDB_NOTFOUND ? 0 : result;
@@ -107,8 +134,7 @@ static void offer_row(struct look *look, const struct vector_block *block, size_
                       int32_t dot) {
     float cosine = vector_cosine(&look->query, dot, vector_float_at(block->scales, row));
     if (cosine >= bar_of(&look->best))
-        offer(&look->best, (struct vector_hit){vector_block_item(block, row), cosine,
-                                               vector_block_part(block, row)});
+        offer(&look->best, (struct candidate){cosine, vector_block_row(block, row)});
 }
 
 static void look_at_all(struct look *look, const struct vector_block *block) {
@@ -230,22 +256,23 @@ enum err pool_vector_search(const struct vector_search *search, struct vector_hi
         return E_INPUT;
     struct look *look = aligned_alloc(64, sizeof(*look));
     BUG_IF(look == NULL);
-    look->best = (struct best){.hits = hits, .limit = search->limit};
+    look->best = (struct best){.limit = kept_for(search->limit)};
     look->space = search->space;
     look->dims = (uint32_t)search->dims;
     if (!vector_shape_query(search->query, search->dims, &look->query)) {
         free(look);
         return E_INPUT;
     }
+    look->best.list = malloc(look->best.limit * sizeof(*look->best.list));
+    BUG_IF(look->best.list == NULL);
     int result = vector_read_begin(&look->txn);
     if (result == 0) {
         result = look_around(look, search);
+        if (result == 0)
+            *count = finish(&look->best, &look->query, search->limit, hits);
         vector_read_end(look->txn);
     }
-    if (result == 0) {
-        finish(&look->best);
-        *count = look->best.count;
-    }
+    free(look->best.list);
     free(look);
     return vector_err(result);
 }

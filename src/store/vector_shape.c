@@ -8,6 +8,10 @@
  * at the tail of the vector in turns, and, when the two are not the same, a butterfly between the
  * halves (the walk of Kac) so that both mix. Each step is its own inverse.
  *
+ * Rounding: int8 is what a search reads, with one scale for the vector (after the turn no value
+ * stands out, so its steps are used). Among a million vectors neighbours are closer than int8 can
+ * tell, so the four bits below are kept as well, apart, for the last few that a search compares.
+ *
  * The length is taken in double: squares of the largest and of denormal floats fit.
  */
 #include "store/vector_scan.h"
@@ -154,14 +158,34 @@ static bool shape(const float *values, size_t dims, int32_t most, int32_t *out, 
     return true;
 }
 
-bool vector_shape(const float *values, size_t dims, int8_t *row, float *scale) {
+#define REST_STEPS 16
+#define REST_ZERO  8 /* how a rest of nothing is stored */
+
+bool vector_shape(const float *values, size_t dims, int8_t *row, uint8_t *rest, float *scale) {
     int32_t whole[VECTOR_DIMS_MOST + LANES];
-    if (!shape(values, dims, INT8_MAX, whole, scale))
+    if (!shape(values, dims, INT8_MAX * REST_STEPS, whole, scale))
         return false;
-    for (size_t i = 0; i < dims; i++)
-        row[i] = (int8_t)whole[i];
-    memset(row + dims, 0, vector_stride(dims) - dims);
+    *scale *= REST_STEPS;
+    memset(row, 0, vector_stride(dims));
+    memset(rest, REST_ZERO << 4 | REST_ZERO, vector_rest_bytes(dims));
+    for (size_t i = 0; i < dims; i++) {
+        int32_t nearest = (whole[i] + REST_ZERO) >> 4;
+        row[i] = (int8_t)nearest;
+        uint8_t left = (uint8_t)(whole[i] - nearest * REST_STEPS + REST_ZERO);
+        rest[i / 2] =
+            (uint8_t)(i % 2 == 0 ? (rest[i / 2] & 0xF0) | left : (rest[i / 2] & 0x0F) | left << 4);
+    }
     return true;
+}
+
+int32_t vector_rest_dot(const struct vector_query *query, const uint8_t *rest) {
+    int32_t low = 0, high = 0, all = 0;
+    for (size_t i = 0; i < query->stride / 2; i++) {
+        low += query->wide[2 * i] * (rest[i] & 15);
+        high += query->wide[2 * i + 1] * (rest[i] >> 4);
+    }
+    all = 64 * query->high_sum + query->low_sum;
+    return low + high - REST_ZERO * all;
 }
 
 bool vector_shape_query(const float *values, size_t dims, struct vector_query *query) {
@@ -181,8 +205,11 @@ bool vector_shape_query(const float *values, size_t dims, struct vector_query *q
     return true;
 }
 
-void vector_unshape(const int8_t *row, float scale, size_t dims, float *values) {
-    for (size_t i = 0; i < dims; i++)
-        values[i] = (float)row[i] * scale;
+void vector_unshape(const int8_t *row, const uint8_t *rest, float scale, size_t dims,
+                    float *values) {
+    for (size_t i = 0; i < dims; i++) {
+        int left = i % 2 == 0 ? rest[i / 2] & 15 : rest[i / 2] >> 4;
+        values[i] = ((float)row[i] + (float)(left - REST_ZERO) / REST_STEPS) * scale;
+    }
     turn_back(values, dims);
 }

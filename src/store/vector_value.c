@@ -97,7 +97,8 @@ float vector_float_at(const uint8_t *floats, size_t index) {
 }
 
 size_t vector_single_bytes(uint32_t dims, uint32_t parts) {
-    return sizeof(struct single_head) + parts * (sizeof(float) + vector_stride(dims));
+    return sizeof(struct single_head) +
+           parts * (sizeof(float) + vector_stride(dims) + vector_rest_bytes(dims));
 }
 
 bool vector_single_read(MDB_val value, uint32_t dims, struct vector_single *single) {
@@ -112,31 +113,44 @@ bool vector_single_read(MDB_val value, uint32_t dims, struct vector_single *sing
     single->parts = head.parts;
     single->scales = bytes + sizeof(head);
     single->rows = (const int8_t *)(single->scales + head.parts * sizeof(float));
+    single->rests = (const uint8_t *)single->rows + head.parts * vector_stride(dims);
     return true;
 }
 
-static uint8_t *single_rows(uint8_t *bytes, uint32_t parts) {
-    return bytes + sizeof(struct single_head) + parts * sizeof(float);
+struct vector_row vector_single_row(const struct vector_single *single, int64_t item, size_t part,
+                                    uint32_t dims) {
+    return (struct vector_row){
+        .item = item,
+        .row = single->rows + part * vector_stride(dims),
+        .rest = single->rests + part * vector_rest_bytes(dims),
+        .scale = vector_float_at(single->scales, part),
+        .part = (uint16_t)part,
+    };
 }
 
 bool vector_single_shape(const struct vector_item *item, uint8_t *bytes) {
     struct single_head head = {.dims = item->dims, .parts = item->parts};
-    uint8_t *scales = bytes + sizeof(head), *rows = single_rows(bytes, item->parts);
+    const size_t stride = vector_stride(item->dims), rest_bytes = vector_rest_bytes(item->dims);
+    uint8_t *scales = bytes + sizeof(head), *rows = scales + item->parts * sizeof(float);
+    uint8_t *rests = rows + item->parts * stride;
     memcpy(bytes, &head, sizeof(head));
     for (size_t part = 0; part < item->parts; part++) {
         float scale;
         if (!vector_shape(item->values + part * item->dims, item->dims,
-                          (int8_t *)rows + part * vector_stride(item->dims), &scale))
+                          (int8_t *)rows + part * stride, rests + part * rest_bytes, &scale))
             return false;
         memcpy(scales + part * sizeof(scale), &scale, sizeof(scale));
     }
     return true;
 }
 
-void vector_single_write(uint32_t dims, uint32_t parts, const float *scales, const int8_t *rows,
+void vector_single_write(const struct vector_draft *draft, size_t from, size_t parts,
                          uint8_t *bytes) {
-    struct single_head head = {.dims = (uint16_t)dims, .parts = (uint16_t)parts};
+    struct single_head head = {.dims = (uint16_t)draft->dims, .parts = (uint16_t)parts};
+    const size_t stride = vector_stride(draft->dims), rest_bytes = vector_rest_bytes(draft->dims);
+    uint8_t *scales = bytes + sizeof(head), *rows = scales + parts * sizeof(float);
     memcpy(bytes, &head, sizeof(head));
-    memcpy(bytes + sizeof(head), scales, parts * sizeof(*scales));
-    memcpy(single_rows(bytes, parts), rows, parts * vector_stride(dims));
+    memcpy(scales, draft->scales + from, parts * sizeof(float));
+    memcpy(rows, draft->rows + from * stride, parts * stride);
+    memcpy(rows + parts * stride, draft->rests + from * rest_bytes, parts * rest_bytes);
 }

@@ -110,8 +110,6 @@ struct model_walk {
     size_t count, at;
     uint16_t part;
     const float *question;
-    struct vector_hit hits[MODEL_ITEM_LIMIT * MODEL_PART_LIMIT];
-    size_t hit_count;
     bool is_wrong;
 };
 
@@ -124,43 +122,57 @@ static inline void model_visit(const struct vector_part *part, void *ctx) {
         walk->is_wrong = true;
         return;
     }
-    walk->hits[walk->hit_count++] = (struct vector_hit){part->item, part->cosine, part->part};
     if (++walk->part == item->parts)
         walk->part = 0, walk->at++;
 }
 
-static inline int model_by_cosine(const void *a, const void *b) {
-    const struct vector_hit *x = a, *y = b;
-    if (x->cosine != y->cosine)
-        return x->cosine > y->cosine ? -1 : 1;
-    if (x->item != y->item)
-        return x->item < y->item ? -1 : 1;
-    return x->part < y->part ? -1 : x->part > y->part;
+static inline int model_best_first(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x > y ? -1 : x < y;
 }
 
-/* True when a walk over the space finds what the model has, in order, and an exact search finds the
- * best of the walk. */
+#define MODEL_LIMIT 20
+
+/* The best by the model, to what 12 bits can tell. */
+static inline bool model_finds(const struct model_walk *walk, bool is_exact,
+                               struct vector_space space) {
+    static double cosines[MODEL_ITEM_LIMIT * MODEL_PART_LIMIT];
+    struct vector_hit hits[MODEL_LIMIT];
+    struct vector_search search = {space, walk->question, MODEL_DIMS, MODEL_LIMIT, is_exact};
+    size_t count, known = 0;
+    for (size_t i = 0; i < walk->count; i++)
+        for (uint16_t part = 0; part < walk->list[i]->parts; part++)
+            cosines[known++] =
+                model_cosine(walk->question, walk->list[i]->values + part * MODEL_DIMS);
+    qsort(cosines, known, sizeof(*cosines), model_best_first);
+    if (pool_vector_search(&search, hits, &count) != E_OK ||
+        count != (known < MODEL_LIMIT ? known : MODEL_LIMIT))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct model_item *item = model_find(space, hits[i].item);
+        if (item == NULL || hits[i].part >= item->parts ||
+            fabs(hits[i].cosine - cosines[i]) > 0.002 ||
+            fabs(hits[i].cosine -
+                 model_cosine(walk->question, item->values + hits[i].part * MODEL_DIMS)) > 0.002)
+            return false;
+    }
+    return true;
+}
+
+/* True when a walk over the space finds what the model has, in order, and a search finds the best of
+ * it. */
 static inline bool model_agrees(struct vector_space space) {
     static struct model_walk walk;
-    struct vector_hit hits[20];
     float question[MODEL_DIMS];
-    size_t count;
     walk.count = model_list(space, walk.list);
-    walk.at = walk.hit_count = walk.part = 0;
+    walk.at = walk.part = 0;
     walk.is_wrong = false;
     walk.question = question;
     model_values(question, MODEL_DIMS);
-    if (pool_vector_scan(space, question, MODEL_DIMS, model_visit, &walk) != E_OK)
-        return false;
-    if (walk.is_wrong || walk.at != walk.count || vector_count(space) != (int64_t)walk.hit_count)
-        return false;
-    qsort(walk.hits, walk.hit_count, sizeof(*walk.hits), model_by_cosine);
-    struct vector_search search = {space, question, MODEL_DIMS, 20, true};
-    if (pool_vector_search(&search, hits, &count) != E_OK ||
-        count != (walk.hit_count < 20 ? walk.hit_count : 20))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (model_by_cosine(&hits[i], &walk.hits[i]) != 0)
-            return false;
-    return true;
+    int64_t rows = 0;
+    for (size_t i = 0; i < walk.count; i++)
+        rows += walk.list[i]->parts;
+    return pool_vector_scan(space, question, MODEL_DIMS, model_visit, &walk) == E_OK &&
+           !walk.is_wrong && walk.at == walk.count && vector_count(space) == rows &&
+           model_finds(&walk, true, space);
 }
