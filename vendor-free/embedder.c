@@ -3,10 +3,10 @@
  * pool, so that memory by meaning needs no service.
  *
  * Two lanes. Questions, for which somebody waits, have one, and run to their end. The batches of the
- * background have the other; they run in slices of SLICE_US and go to the back of the pool's queue
- * after each, so that a reply's own work never waits for long, and a cancel is heard soon. Each lane
- * has one call at work, whose texts are packed into passes of the model, many to a matrix product;
- * a question never waits for a batch.
+ * background have the other, on the pool's background thread, which is nice; they run in slices of
+ * SLICE_US, so that other work of the background and a cancel need not wait for long. Each lane has
+ * one call at work, whose texts are packed into passes of the model, many to a matrix product; a
+ * question never waits for a batch.
  *
  * A lane's scratch is mapped when its first call comes. REST_MS after the last call both go, and the
  * pages of the weights leave the process: awake it is some 30 MB more than asleep.
@@ -64,7 +64,7 @@ struct lane {
 
 static struct lane questions = {.kind = {.name = "embed question", .running_limit = 1},
                                 .is_urgent = true};
-static struct lane batches = {.kind = {.name = "embed batch", .running_limit = 1}};
+static struct lane batches = {.kind = {.name = "embed batch", .is_background = true}};
 static struct timer rest;
 static bool is_watching; /* the loop tells us when it stops */
 

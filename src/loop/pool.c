@@ -5,6 +5,9 @@
  * Threads are started when a job finds none idle, so a server that never hashes a password never
  * starts one (each costs a stack). They then stay.
  *
+ * Kinds of the background share one thread, apart from the others and nice, so that however much of
+ * it there is, an answer has every other thread and nearly all of the processor.
+ *
  * Why not libuv's pool: it has one queue for everything (a burst of sign-ins would stop file
  * reads), no limits by kind, and its threads are shared with DNS look-ups.
  *
@@ -25,11 +28,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define THREAD_LIMIT 64
 #define STACK_BYTES \
     (1 << 20) /* image decoders and SQLite need 100 to 300 KiB; only touched pages cost */
+#define BACKGROUND_NICE   10 /* a tenth of the processor when others want it, all of it when not */
 #define JOB_MAGIC         0x4a4f4221u
 #define QUEUE_LIMIT_USUAL 256 /* of a kind that does not say */
 
@@ -53,11 +58,15 @@ static struct {
     pthread_cond_t work_came;
     struct list queue;
     pthread_t threads[THREAD_LIMIT];
-    int thread_count, thread_limit, idle_count, waiting_count;
+    int thread_count, thread_limit, idle_count, waiting_count; /* without the background's */
+    pthread_t background;
+    pthread_cond_t background_came;
+    bool has_background;
     bool is_open, is_closing;
 } pool;
 
 static void *run_thread(void *ctx);
+static void *run_background(void *ctx);
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -69,6 +78,7 @@ void pool_init(int threads) {
     pool.thread_limit = limit > THREAD_LIMIT ? THREAD_LIMIT : limit;
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.work_came, NULL);
+    pthread_cond_init(&pool.background_came, NULL);
     list_init(&pool.queue);
     pool.is_open = true;
 }
@@ -85,7 +95,7 @@ static void deliver(void *ctx) {
 /* Takes a waiting job out; the caller holds the lock. */
 static void drop_waiting(struct pool_job *job) {
     list_remove(&job->node);
-    pool.waiting_count--;
+    pool.waiting_count -= !job->kind->is_background;
     job->kind->queued--;
     job->err = E_CANCELLED;
     mailbox_post(&job->mail, deliver, job);
@@ -98,25 +108,28 @@ void pool_release(void) {
     LIST_EACH_SAFE(&pool.queue, node)
     drop_waiting(CONTAINER_OF(node, struct pool_job, node));
     pthread_cond_broadcast(&pool.work_came);
+    pthread_cond_signal(&pool.background_came);
     pthread_mutex_unlock(&pool.lock);
     for (int i = 0; i < pool.thread_count; i++)
         pthread_join(pool.threads[i], NULL);
+    if (pool.has_background)
+        pthread_join(pool.background, NULL);
     pthread_cond_destroy(&pool.work_came);
+    pthread_cond_destroy(&pool.background_came);
     pthread_mutex_destroy(&pool.lock);
     pool.is_open = false;
 }
 
 /* The caller holds the lock. */
-static void start_thread(void) {
+static bool start_thread(pthread_t *thread, void *(*run)(void *)) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int result = pthread_create(&pool.threads[pool.thread_count], &attributes, run_thread, NULL);
+    int result = pthread_create(thread, &attributes, run, NULL);
     pthread_attr_destroy(&attributes);
-    if (result == 0)
-        pool.thread_count++;
-    else
+    if (result != 0)
         log_error("pool", "thread could not be started", LF_Z("reason", strerror(result)));
+    return result == 0;
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -136,10 +149,14 @@ static bool has_room(const struct pool_kind *kind) {
     int limit = kind->queue_limit > 0 ? kind->queue_limit : QUEUE_LIMIT_USUAL;
     if (kind->queued >= limit || pool.is_closing)
         return false;
+    if (kind->is_background) {
+        pool.has_background = pool.has_background || start_thread(&pool.background, run_background);
+        return pool.has_background;
+    }
     /* A thread that was called but has not woken yet still counts as idle: compare with what waits.
      */
     if (pool.waiting_count >= pool.idle_count && pool.thread_count < pool.thread_limit)
-        start_thread();
+        pool.thread_count += start_thread(&pool.threads[pool.thread_count], run_thread);
     return pool.thread_count > 0;
 }
 
@@ -152,8 +169,8 @@ enum err pool_run(struct pool_kind *kind, pool_work_fn work, pool_done_fn done, 
         made = make_job(kind, work, done, ctx);
         list_add_last(&pool.queue, &made->node);
         kind->queued++;
-        pool.waiting_count++;
-        pthread_cond_signal(&pool.work_came);
+        pool.waiting_count += !kind->is_background;
+        pthread_cond_signal(kind->is_background ? &pool.background_came : &pool.work_came);
         if (job != NULL)
             *job = made;
     }
@@ -177,39 +194,55 @@ static bool may_run(const struct pool_kind *kind) {
     return kind->running_limit <= 0 || kind->running < kind->running_limit;
 }
 
-static struct pool_job *first_runnable(void) {
+static struct pool_job *first_runnable(bool is_background) {
     LIST_EACH(&pool.queue, node) {
         struct pool_job *job = CONTAINER_OF(node, struct pool_job, node);
-        if (may_run(job->kind))
+        if (job->kind->is_background == is_background && may_run(job->kind))
             return job;
     }
     return NULL;
 }
 
+/* The caller holds the lock. */
+static void begin(struct pool_job *job) {
+    list_remove(&job->node);
+    job->kind->queued--;
+    job->kind->running++;
+}
+
 /* Waits for a job and takes it; NULL when the pool closes. The caller holds the lock. */
 static struct pool_job *take_job(void) {
     struct pool_job *job;
-    while ((job = first_runnable()) == NULL) {
+    while ((job = first_runnable(false)) == NULL) {
         if (pool.is_closing)
             return NULL;
         pool.idle_count++;
         pthread_cond_wait(&pool.work_came, &pool.lock);
         pool.idle_count--;
     }
-    list_remove(&job->node);
+    begin(job);
     pool.waiting_count--;
-    job->kind->queued--;
-    job->kind->running++;
     /* A finished job may have freed its kind for several that were passed over. */
-    if (pool.idle_count > 0 && first_runnable() != NULL)
+    if (pool.idle_count > 0 && first_runnable(false) != NULL)
         pthread_cond_signal(&pool.work_came);
     return job;
 }
 
-static void *run_thread(void *ctx) {
-    (void)ctx;
+/* The same for the background; it has nobody to pass work on to. */
+static struct pool_job *take_background(void) {
+    struct pool_job *job;
+    while ((job = first_runnable(true)) == NULL) {
+        if (pool.is_closing)
+            return NULL;
+        pthread_cond_wait(&pool.background_came, &pool.lock);
+    }
+    begin(job);
+    return job;
+}
+
+static void run(struct pool_job *(*take)(void)) {
     pthread_mutex_lock(&pool.lock);
-    for (struct pool_job *job; (job = take_job()) != NULL;) {
+    for (struct pool_job *job; (job = take()) != NULL;) {
         struct pool_kind *kind = job->kind;
         pthread_mutex_unlock(&pool.lock);
         job->work(job->ctx);
@@ -220,5 +253,18 @@ static void *run_thread(void *ctx) {
         mailbox_post(&job->mail, deliver, job);
     }
     pthread_mutex_unlock(&pool.lock);
+}
+
+static void *run_thread(void *ctx) {
+    (void)ctx;
+    run(take_job);
+    return NULL;
+}
+
+/* On Linux 0 means this thread, not the whole process. */
+static void *run_background(void *ctx) {
+    (void)ctx;
+    setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
+    run(take_background);
     return NULL;
 }

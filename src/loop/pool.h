@@ -14,6 +14,7 @@ struct pool_kind {
     const char *name;
     int running_limit;   /* at most this many at once; 0 for as many as there are threads */
     int queue_limit;     /* more are refused with E_BUSY */
+    bool is_background;  /* nobody waits for it: has one thread of its own, at low priority */
     int running, queued; /* the pool's */
 };
 

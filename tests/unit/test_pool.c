@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -228,6 +229,46 @@ static void threads_start_when_work_finds_none_idle(void **state) {
     assert_int_equal(done_count, 3);
 }
 
+static _Atomic int background_ran;
+static int background_nice;
+
+static void work_unseen(void *ctx) {
+    (void)ctx;
+    background_nice = getpriority(PRIO_PROCESS, 0); /* of this thread, on Linux */
+    atomic_fetch_add(&background_ran, 1);
+}
+
+/* Every ordinary thread is held up, and the background goes on; the background is held up, and the
+ * others go on. */
+static void the_background_is_apart_and_nice(void **state) {
+    (void)state;
+    struct pool_kind kind = {.name = "plain"};
+    struct pool_kind unseen = {.name = "unseen", .is_background = true};
+    struct pool_kind held = {.name = "held", .is_background = true};
+    atomic_store(&background_ran, 0);
+    expected_count = 12;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pool_run(&kind, work, done, &asked[i], NULL), E_OK);
+    wait_for_running(4);
+    for (int i = 4; i < 6; i++)
+        assert_int_equal(pool_run(&unseen, work_unseen, done, &asked[i], NULL), E_OK);
+    for (int i = 0; i < 2000 && atomic_load(&background_ran) < 2; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&background_ran), 2);
+    assert_int_equal(background_nice, getpriority(PRIO_PROCESS, 0) + 10);
+    for (int i = 6; i < 8; i++)
+        assert_int_equal(pool_run(&held, work, done, &asked[i], NULL), E_OK);
+    wait_for_running(5); /* one thread only */
+    for (int i = 8; i < 12; i++)
+        assert_int_equal(pool_run(&kind, work, done, &asked[i], NULL), E_OK);
+    set_gate(true);
+    loop_run();
+    pool_release();
+    assert_int_equal(atomic_load(&ran), 10);
+    for (int i = 0; i < 12; i++)
+        assert_int_equal(asked[i].done_count, 1);
+}
+
 int main(void) {
 #define IN_POOL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -238,6 +279,7 @@ int main(void) {
         IN_POOL(a_cancelled_job_that_had_not_begun_never_runs),
         IN_POOL(release_waits_for_what_runs_and_cancels_the_rest),
         IN_POOL(threads_start_when_work_finds_none_idle),
+        IN_POOL(the_background_is_apart_and_nice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
