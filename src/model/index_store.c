@@ -267,3 +267,9 @@ enum err index_seen_store(struct tx *tx, int64_t seen) {
     bind_str(stmt, ":seen", str_of(text, str_print_int(text, seen)));
     return stmt_run(stmt);
 }
+
+bool compaction_is_queued(struct db *db) {
+    struct stmt *stmt =
+        DB_SQL(db, "SELECT 1 FROM job WHERE kind = 'index.compact' AND state = 'queued' LIMIT 1");
+    return stmt_int(stmt, 0) != 0;
+}

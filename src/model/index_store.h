@@ -69,3 +69,4 @@ MUST_USE enum err rebuild_delete(struct tx *tx, int64_t encoder);
 /* --- what LMDB is compared with --------------------------------------------------------------- */
 int64_t index_seen_load(struct db *db); /* the number of the last batch that is in LMDB */
 MUST_USE enum err index_seen_store(struct tx *tx, int64_t seen);
+bool compaction_is_queued(struct db *db);

@@ -1,0 +1,273 @@
+/*
+ * The queue of what is to be found: touches put rows in, the words step takes those of encoder 0
+ * out, writes the words and leaves a row for each encoder's vectors (index_vectors.c).
+ *
+ * A touch runs on the writer thread and rings a bell, as job_add() does: the loop then asks for a
+ * words step, which queues behind the transaction that touched, so it sees the row exactly when the
+ * row exists. Nobody has to be told to begin, and a reply's path pays for one insert.
+ *
+ * The words step takes what STEP_US allow, so that a person's write that comes meanwhile waits a
+ * few milliseconds at most. A row whose words cannot be written is found by taking rows one by one,
+ * put off, and comes again; the others go on.
+ */
+#include "model/index_inside.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "loop/loop.h"
+#include "loop/mailbox.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define STEP_ROWS       64
+#define STEP_US         4000
+#define STORAGE_WAIT_MS 5000 /* the disk is full: somebody will make room */
+#define BACKOFF_MS      ((int64_t)5000)
+#define BACKOFF_STEPS   14 /* 5 s doubling to about a day */
+
+METRIC_COUNTER(words_written, "troupe_index_words_total", "Items whose words were written.");
+
+struct index the_index;
+
+static struct {
+    _Atomic bool is_open, has_rung;
+    struct mail mail;
+} bell;
+
+/* The words step: what it may take, and what it met. */
+static struct {
+    bool is_running, again;
+    size_t limit;
+    size_t count; /* rows that were done */
+    bool has_more;
+    int64_t next_at;              /* the first row that is not due yet */
+    int64_t bad_change, attempts; /* the row that failed; 0: none */
+    struct timer timer;
+} words = {.limit = STEP_ROWS};
+
+const struct index_kind *index_kind_find(struct str name) {
+    for (size_t i = 0; the_index.kinds != NULL && the_index.kinds[i] != NULL; i++)
+        if (str_eq(str_from(the_index.kinds[i]->name), name))
+            return the_index.kinds[i];
+    return NULL;
+}
+
+/* --- the bell --------------------------------------------------------------------------------- */
+
+static void answer_bell(void *ctx) {
+    (void)ctx;
+    atomic_store(&bell.has_rung, false);
+    for (int i = 0; i < ENCODER_PLACES; i++)
+        the_index.encoders[i].has_work = true;
+    words_go();
+}
+
+void index_ring(void) {
+    if (atomic_load(&bell.is_open) && !atomic_exchange(&bell.has_rung, true))
+        mailbox_post(&bell.mail, answer_bell, NULL);
+}
+
+/* --- touches ---------------------------------------------------------------------------------- */
+
+enum err index_touch(struct tx *tx, const struct index_kind *kind, int64_t item, int64_t space,
+                     int64_t group) {
+    struct queue_row row = {.kind = str_from(kind->name),
+                            .item = item,
+                            .space = space,
+                            .group = group,
+                            .due_at = QUEUE_DUE_NOW};
+    index_ring();
+    return kind->writer_words != NULL ? queue_put(tx, &row) : queue_put_vectors(tx, &row);
+}
+
+enum err index_touch_vectors(struct tx *tx, const struct index_kind *kind, int64_t item,
+                             int64_t space, int64_t group) {
+    struct queue_row row = {.kind = str_from(kind->name),
+                            .item = item,
+                            .space = space,
+                            .group = group,
+                            .due_at = QUEUE_DUE_BULK};
+    index_ring();
+    return queue_put_vectors(tx, &row);
+}
+
+enum err index_drop(struct tx *tx, int64_t space, int64_t group) {
+    struct queue_row row = {.kind = QUEUE_KIND_SPACE, .item = space, .space = space};
+    index_ring();
+    enum err err = queue_clear_group(tx, group);
+    if (err == E_OK)
+        err = queue_put_vectors(tx, &row);
+    return err == E_OK ? compaction_ask(tx) : err;
+}
+
+enum err index_pending(struct db *db, int64_t group, struct index_pending *pending) {
+    uint32_t encoder = index_encoder().id;
+    pending->words = queue_count_group(db, group, 0);
+    pending->vectors = encoder == 0 ? 0 : pending->words + queue_count_group(db, group, encoder);
+    return E_OK;
+}
+
+/* --- the words step --------------------------------------------------------------------------- */
+
+static enum err write_one(struct tx *tx, struct queue_row *row) {
+    const struct index_kind *kind = index_kind_find(row->kind);
+    if (kind == NULL) /* of a newer program, or of a feature that is no more */
+        return queue_end(tx, row->change);
+    enum err err = kind->writer_words != NULL ? kind->writer_words(tx, row->item) : E_OK;
+    if (err == E_OK)
+        err = queue_end(tx, row->change);
+    row->due_at = row->due_at == QUEUE_DUE_BULK ? QUEUE_DUE_BULK : QUEUE_DUE_NOW;
+    return err == E_OK ? queue_put_vectors(tx, row) : err;
+}
+
+static enum err writer_step(struct tx *tx, void *ctx) {
+    struct queue_row rows[STEP_ROWS];
+    struct arena arena;
+    size_t count = 0;
+    int64_t began_us = clock_mono_us();
+    (void)ctx;
+    words.count = 0;
+    words.bad_change = 0;
+    arena_init(&arena);
+    enum err err =
+        queue_due(tx_db(tx), &arena, 0, clock_now_ms(), rows, words.limit, &count, &words.next_at);
+    for (size_t i = 0; i < count && err == E_OK; i++) {
+        err = write_one(tx, &rows[i]);
+        if (err != E_OK) {
+            words.bad_change = rows[i].change;
+            words.attempts = rows[i].attempts + 1;
+            break;
+        }
+        words.count++;
+        if (clock_mono_us() - began_us > STEP_US)
+            break;
+    }
+    words.has_more = err == E_OK && (words.count < count || count == words.limit);
+    arena_release(&arena);
+    return err;
+}
+
+static enum err writer_put_off(struct tx *tx, void *ctx) {
+    (void)ctx;
+    int64_t steps = words.attempts < BACKOFF_STEPS ? words.attempts : BACKOFF_STEPS;
+    return queue_put_off(tx, words.bad_change, words.attempts,
+                         clock_now_ms() + (BACKOFF_MS << (steps - 1)));
+}
+
+static void on_timer(void *ctx) {
+    (void)ctx;
+    words_go();
+}
+
+static void wait_words(int64_t ms) {
+    timer_start(&words.timer, ms < 0 ? 0 : ms, on_timer, NULL);
+}
+
+static void stepped(enum err err, void *ctx);
+
+static void was_put_off(enum err err, void *ctx) {
+    (void)ctx;
+    words.limit = STEP_ROWS;
+    words.is_running = false;
+    if (err != E_OK)
+        wait_words(STORAGE_WAIT_MS);
+    else
+        words_go();
+}
+
+/* A step failed: the rows one by one, until the one is found that fails. */
+static void step_failed(enum err err) {
+    if (err == E_STORAGE || words.bad_change == 0) {
+        words.is_running = false;
+        return wait_words(STORAGE_WAIT_MS);
+    }
+    if (words.limit > 1) {
+        words.limit = 1;
+        return store_write(writer_step, stepped, NULL);
+    }
+    log_warn("index", "words of an item could not be written; it comes again",
+             LF_INT("change", words.bad_change), LF_INT("attempts", words.attempts),
+             LF_Z("error", err_word(err)));
+    store_write(writer_put_off, was_put_off, NULL);
+}
+
+static void stepped(enum err err, void *ctx) {
+    (void)ctx;
+    if (the_index.is_stopped)
+        return;
+    if (err != E_OK)
+        return step_failed(err);
+    metric_add(&words_written, (int64_t)words.count);
+    words.is_running = false;
+    if (words.count > 0)
+        for (int i = 0; i < ENCODER_PLACES; i++)
+            the_index.encoders[i].has_work = true;
+    if (words.has_more || words.again)
+        words_go();
+    else if (words.next_at != 0)
+        wait_words(words.next_at - clock_now_ms());
+    else
+        words.limit = STEP_ROWS;
+    if (!words.has_more && !encoder_is_usable(&the_index.encoders[ENCODER_ACTIVE]))
+        rebuild_check(ENCODER_ACTIVE); /* no vectors will be waited for */
+    vectors_go();
+}
+
+void words_go(void) {
+    words.again = words.is_running;
+    if (words.is_running || the_index.is_draining || the_index.is_stopped)
+        return;
+    words.is_running = true;
+    timer_stop(&words.timer);
+    store_write(writer_step, stepped, NULL);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+/* The first start of this data folder by a program that can embed. */
+static enum err writer_first(struct tx *tx, void *ctx) {
+    struct encoder_row row = {.provider = STR("builtin"), .state = STR("active")};
+    (void)ctx;
+    if (encoder_was_chosen(tx_db(tx)))
+        return E_OK;
+    enum err err = encoder_insert(tx, &row);
+    struct rebuild_row rebuild = {.encoder = row.id, .kind = STR("")};
+    return err == E_OK ? rebuild_put(tx, &rebuild) : err;
+}
+
+enum err index_start(const struct index_kind *const *kinds) {
+    memset(&the_index, 0, sizeof the_index);
+    the_index.kinds = kinds;
+    enum err err = E_OK;
+    if (embed_builtin.is_available() && !encoder_was_chosen(store_reader()))
+        err = store_write_and_wait(writer_first, NULL);
+    if (err == E_OK)
+        err = encoders_reload();
+    atomic_store(&bell.has_rung, false);
+    atomic_store(&bell.is_open, true);
+    if (err == E_OK)
+        words_go();
+    return err;
+}
+
+void index_drain(void) {
+    the_index.is_draining = true;
+    atomic_store(&bell.is_open, false);
+    timer_stop(&words.timer);
+    rebuild_stop();
+    change_stop();
+    vectors_stop();
+}
+
+void index_stop(void) {
+    index_drain();
+    the_index.is_stopped = true;
+    for (int i = 0; i < ENCODER_PLACES; i++)
+        arena_release(&the_index.encoders[i].arena);
+    memset(the_index.encoders, 0, sizeof the_index.encoders);
+}

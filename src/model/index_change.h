@@ -1,0 +1,21 @@
+/* Making everything again, and changing what makes the vectors: for the admin's routes, the command
+ * line and app.c. Loop. */
+#pragma once
+
+#include "model/index_store.h"
+#include "store/job.h"
+
+extern const struct job_kind index_jobs[]; /* listed by app.c */
+
+/* Words and vectors of everything, beginning as soon as done has been told. E_BUSY: one was asked
+ * for this very moment. */
+MUST_USE enum err index_reindex(store_done_fn done, void *ctx);
+/* Nothing waits that has not been tried. */
+bool index_is_idle(void);
+/* Chooses an encoder: it is built in the background and then takes over; the one that is in use
+ * only gets its key anew. row: provider, base_url, model, key_sealed, dims (0: not known); stays
+ * until done. has_key: key_sealed was said. E_BUSY: another change is being written. */
+MUST_USE enum err index_change(const struct encoder_row *row, bool has_key, store_done_fn done,
+                               void *ctx);
+/* Gives up the one being built; the one in use stays. */
+MUST_USE enum err index_cancel_change(store_done_fn done, void *ctx);
