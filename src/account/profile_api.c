@@ -24,7 +24,7 @@ struct me_body {
 };
 
 struct preferences {
-    struct str theme, language, content_tier, time_zone;
+    struct str theme, contrast, language, content_tier, time_zone;
     int64_t font_percent;
     bool memory_panel, typing_indicator, notifications, enter_sends;
 };
@@ -36,12 +36,14 @@ struct persona_body {
 
 /* clang-format off */
 static const char *const themes[] = {"system", "light", "dark", NULL};
+static const char *const contrasts[] = {"system", "more", NULL};
 static const char *const tiers[] = {"all_ages", "mature", "adult", NULL};
 static const struct field me_fields[] = {
     {"display_name", FIELD_TEXT, AT(struct me_body, display_name), .min = 1, .max = 80, .help = "How characters call you."},
     {0}};
 static const struct field preference_rows[] = {
     {"theme", FIELD_CHOICE, AT(struct preferences, theme), .choices = themes, .fallback = "system", .help = "Light, dark, or as the device has it."},
+    {"contrast", FIELD_CHOICE, AT(struct preferences, contrast), .choices = contrasts, .fallback = "system", .help = "More than usual, or as the device has it."},
     {"language", FIELD_TEXT, AT(struct preferences, language), .max = 16, .fallback = "", .help = "Of the app: a language tag; empty: as the browser has it."},
     {"content_tier", FIELD_CHOICE, AT(struct preferences, content_tier), .choices = tiers, .fallback = "all_ages", .help = "The most that is shown; beyond all_ages only for adults."},
     {"time_zone", FIELD_TEXT, AT(struct preferences, time_zone), .max = ZONE_NAME_MAX, .fallback = "UTC", .help = "Your clock, for {{time}} and {{date}}: an IANA name such as Europe/Berlin."},

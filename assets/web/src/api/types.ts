@@ -610,6 +610,8 @@ export interface Persona {
 export interface Preferences {
   /** Light, dark, or as the device has it. */
   theme?: 'system' | 'light' | 'dark';
+  /** More than usual, or as the device has it. */
+  contrast?: 'system' | 'more';
   /** Of the app: a language tag; empty: as the browser has it. */
   language?: string;
   /** The most that is shown; beyond all_ages only for adults. */

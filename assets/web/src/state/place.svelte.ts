@@ -24,7 +24,7 @@ class Place {
   #onClick(event: MouseEvent): void {
     const link = (event.target as Element | null)?.closest?.('a');
     const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
-    if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download')) {
+    if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download') || link.dataset['reload'] !== undefined) {
       return;
     }
     if (link.origin === location.origin && !link.pathname.startsWith('/api/') && !link.hash) {

@@ -2,6 +2,7 @@
 
 import { client } from '../api/client';
 import type { SetupState, SignedIn, User } from '../api/types';
+import { settings } from './settings.svelte';
 
 // Not a credential: only a hint that a refresh cookie may exist, so that a stranger's first visit asks nothing in vain.
 const HINT = 'troupe.was-here';
@@ -72,6 +73,7 @@ class Session {
   /** Everything personal leaves this browser: memory by a fresh start of the page, drafts by hand. */
   #left(): void {
     client.forget();
+    settings.forget();
     localStorage.removeItem(HINT);
     Object.keys(localStorage)
       .filter((key) => key.startsWith(DRAFTS))

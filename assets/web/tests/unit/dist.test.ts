@@ -45,7 +45,7 @@ for (const first of ['Home', 'SignIn', 'Setup', 'Chat']) {
     const named = [...scripts].map((name) => name.replace(/-[\w-]{8}\.js$/, ''));
     const styles = readdirSync(join(dist, 'assets')).filter((name) => name.endsWith('.css') && named.some((chunk) => name.startsWith(`${chunk}-`)));
     const fonts = readdirSync(join(dist, 'assets')).filter((name) => /^(figtree-core|literata-core|literata-italic-core)/.test(name));
-    const all = new Set(['index.html', ...[...scripts, ...styles, ...fonts].map((name) => `assets/${name}`)]);
+    const all = new Set(['index.html', 'paint.js', ...[...scripts, ...styles, ...fonts].map((name) => `assets/${name}`)]);
     const bytes = weigh(all);
     console.log(`first load of ${first}: ${bytes} bytes compressed in ${all.size} files`);
     assert.ok(fonts.length === 3 && styles.length > 0);

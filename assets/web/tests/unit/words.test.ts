@@ -139,6 +139,8 @@ function markup(node: unknown, out: string[]): void {
   const it = node as Node;
   if (it.type === 'Text' && isWords(it.data)) {
     out.push(it.data.trim());
+  } else if (/Directive$/.test(it.type)) {
+    return; // classes, styles and listeners say nothing
   } else if (it.type === 'ExpressionTag') {
     out.push(...shownLiterals(it['expression'] as Node));
   } else if (it.type === 'Attribute') {
