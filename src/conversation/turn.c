@@ -85,6 +85,7 @@ struct str turn_message_text(struct arena *arena, const struct message *message)
  */
 
 static void turn_free(struct turn *turn) {
+    list_remove(&turn->to_tell);
     timer_stop(&turn->batch_timer);
     timer_stop(&turn->flush_timer);
     timer_stop(&turn->retry_timer);

@@ -86,6 +86,8 @@ struct turn {
     size_t before_len; /* of CONTINUE: what was there before */
     struct room_speech speech;
     struct timer batch_timer, flush_timer, retry_timer;
+    struct list
+        to_tell;     /* linked until the end of this turn of the loop: there is something to tell */
     int64_t told_us; /* when listeners last got something */
 
     bool is_stopped;     /* by the person */

@@ -96,6 +96,7 @@ enum step stage_announce(struct turn *turn) {
 
 void turn_tell(struct turn *turn) {
     timer_stop(&turn->batch_timer);
+    list_remove(&turn->to_tell);
     if (turn->told_len == turn->text.len && turn->told_reasoning_len == turn->reasoning.len)
         return;
     struct event event;
@@ -115,23 +116,38 @@ void turn_tell(struct turn *turn) {
     turn_event_publish(&event, turn, "message:stream:chunk");
 }
 
-/* With a full house each batch holds more: a write per listener and batch is what a thousand streams cost, and
- * the page draws smoothly whatever comes. */
+/* With a full house each batch holds more: a read, and a write per listener, is what a thousand streams
+ * cost, and the page draws smoothly whatever comes. A little shorter than fetch.c lets a stream gather. */
 static int64_t batch_ms(void) {
     int64_t speaking = turn_count();
-    return speaking < 100 ? BATCH_MS : speaking < 400 ? 2 * BATCH_MS : 4 * BATCH_MS;
+    return speaking < 100 ? BATCH_MS : speaking < 400 ? 80 : 160;
 }
 
 static void on_batch_due(void *ctx) {
     turn_tell(ctx);
 }
 
+static struct list to_tell = {&to_tell, &to_tell};
+
+static void tell_all(void *ctx) {
+    (void)ctx;
+    while (!list_is_empty(&to_tell))
+        turn_tell(CONTAINER_OF(to_tell.next, struct turn, to_tell));
+}
+
+/* At the end of this turn of the loop: pieces that were read together are told together. */
+static void tell_now(struct turn *turn) {
+    if (list_is_empty(&to_tell))
+        loop_later(tell_all, NULL);
+    list_add_last(&to_tell, &turn->to_tell);
+}
+
 static void tell_soon(struct turn *turn) {
-    if (timer_is_armed(&turn->batch_timer))
+    if (timer_is_armed(&turn->batch_timer) || list_is_linked(&turn->to_tell))
         return;
     int64_t since_ms = (clock_mono_us() - turn->told_us) / 1000;
     if (turn->told_us == 0 || since_ms >= batch_ms())
-        turn_tell(turn);
+        tell_now(turn);
     else
         timer_start(&turn->batch_timer, batch_ms() - since_ms, on_batch_due, turn);
 }

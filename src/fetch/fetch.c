@@ -17,6 +17,10 @@
  * - Little memory per call, because a thousand replies run at once: a receive buffer of 2 KiB
  * (events of a model are some hundred bytes), and the request's body, which is a whole prompt, is
  * given back as soon as the answer begins.
+ * - With a full house the streams are read in turns (gather_ms): a socket is left alone for a while after
+ *   it was read empty, and what has come meanwhile is read at one go. Waking up, asking the kernel and
+ *   going through libcurl is most of what a token costs, and listeners get batches of that length anyway.
+ *   The first bytes of an answer never wait.
  *
  * Deadlines: libcurl watches connecting and the total; the first byte and the gaps are one timer of
  * ours per call. A gap only notes the time of each read; the timer looks at it when it fires, so a
@@ -34,6 +38,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -73,6 +78,7 @@ struct fetch {
     bool is_sent;  /* connected, the request is on its way */
     bool has_head; /* the final answer's headers are there */
     bool has_bytes;
+    bool may_gather;
     enum err stopped; /* why we ended it ourselves; E_OK: we did not */
     const char *stopped_reason;
     char reason[CURL_ERROR_SIZE]; /* libcurl writes its own words here */
@@ -82,6 +88,9 @@ struct fetch {
 struct watch {
     uv_poll_t poll;
     curl_socket_t fd;
+    int events;          /* what libcurl waits for */
+    struct fetch *fetch; /* whose call it is */
+    struct timer gather; /* armed while it is left alone */
 };
 
 static struct {
@@ -89,6 +98,7 @@ static struct {
     CURLM *multi;
     struct timer timer; /* libcurl's own deadline */
     struct list waiting, running, ended;
+    int streams;       /* running calls that may gather and whose bytes have begun */
     int depth;         /* inside libcurl: handles may not be added or removed */
     bool is_later_due; /* loop_later(on_later) is under way */
     bool is_kick_due;  /* libcurl asked to be called at once */
@@ -191,6 +201,7 @@ static void note_read(struct fetch *fetch) {
     fetch->last_read_us = clock_mono_us();
     if (!fetch->has_bytes) {
         fetch->has_bytes = true;
+        engine.streams += fetch->may_gather;
         timer_start(&fetch->deadline, fetch->idle_ms, on_deadline, fetch);
     }
 }
@@ -338,6 +349,45 @@ static void drive(curl_socket_t fd, int events) {
     read_messages();
 }
 
+/* --- reading in turns --- */
+
+/* How long a stream that was read empty is left alone. A little longer than the batches of a turn
+ * (turn_speak.c), so that what is read is told at once. */
+static int64_t gather_ms(const struct fetch *fetch) {
+    if (fetch == NULL || !fetch->may_gather || !fetch->has_bytes || fetch->stopped)
+        return 0;
+    return engine.streams < 100 ? 0 : engine.streams < 400 ? 100 : 200;
+}
+
+static bool is_read_empty(const struct watch *watch) {
+    int left = 0;
+    return ioctl(watch->fd, FIONREAD, &left) == 0 && left == 0;
+}
+
+static void on_gathered(void *ctx);
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* After a read: leaves the socket alone, or lets the loop watch it. libcurl may have let go of it. */
+static void watch_on(struct watch *watch) {
+    if (uv_is_closing((uv_handle_t *)&watch->poll))
+        return;
+    int64_t wait_ms = watch->events == UV_READABLE ? gather_ms(watch->fetch) : 0;
+    bool is_watched = uv_is_active((uv_handle_t *)&watch->poll);
+    if (wait_ms > 0 && is_read_empty(watch)) {
+        if (is_watched) /* stopping costs a call of the kernel each time */
+            uv_poll_stop(&watch->poll);
+        timer_start(&watch->gather, wait_ms, on_gathered, watch);
+    } else if (!is_watched) {
+        uv_poll_start(&watch->poll, watch->events, on_poll);
+    }
+}
+
+static void on_gathered(void *ctx) {
+    struct watch *watch = ctx;
+    drive(watch->fd, CURL_CSELECT_IN);
+    watch_on(watch);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct watch *watch = poll->data;
     int flags = status < 0 ? CURL_CSELECT_ERR : 0;
@@ -346,6 +396,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
     if (events & UV_WRITABLE)
         flags |= CURL_CSELECT_OUT;
     drive(watch->fd, flags);
+    watch_on(watch);
 }
 
 static void on_watch_closed(uv_handle_t *handle) {
@@ -369,10 +420,11 @@ static struct watch *watch_new(curl_socket_t fd) {
  * libcurl's deadline. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known) {
     struct watch *watch = known;
-    (void)easy, (void)ctx;
+    (void)ctx;
     if (what == CURL_POLL_REMOVE) {
         if (watch == NULL)
             return 0;
+        timer_stop(&watch->gather);
         uv_poll_stop(&watch->poll);
         uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
         engine.curl->multi_assign(engine.multi, fd, NULL);
@@ -381,9 +433,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
     if (watch == NULL)
         watch = watch_new(fd);
     if (watch) {
-        int events =
+        watch->events =
             (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-        uv_poll_start(&watch->poll, events, on_poll);
+        engine.curl->easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&watch->fetch);
+        timer_stop(&watch->gather);
+        uv_poll_start(&watch->poll, watch->events, on_poll);
     }
     return 0;
 }
@@ -548,6 +602,7 @@ static struct fetch_result result_of(struct fetch *fetch, CURLcode code) {
  * others from inside done. */
 static void tell(struct fetch *fetch, CURLcode code) {
     struct fetch_result result = result_of(fetch, code);
+    engine.streams -= fetch->may_gather && fetch->has_bytes;
     timer_stop(&fetch->deadline);
     list_remove(&fetch->node);
     if (fetch->is_in_multi)
@@ -580,6 +635,7 @@ static struct fetch *fetch_new(const struct fetch_options *options) {
     fetch->connect_ms = or_default(options->connect_ms, CONNECT_MS);
     fetch->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
     fetch->idle_ms = or_default(options->idle_ms, IDLE_MS);
+    fetch->may_gather = options->may_gather;
     fetch->total_ms = or_default(options->total_ms, 0);
     if (options->body.len) {
         fetch->body = malloc(options->body.len);

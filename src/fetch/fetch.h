@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdbool.h>
+
 struct fetch;
 
 struct fetch_header {
@@ -40,6 +42,7 @@ struct fetch_options {
     int64_t idle_ms;       /* 0: 30,000 between two reads */
     int64_t total_ms;      /* 0: none */
     size_t limit_bytes;    /* 0: 8 MiB of body */
+    bool may_gather;       /* a stream for a person: when many run, its bytes may wait 200 ms */
     /* The status line and headers are there (final answer only). May be NULL. */
     void (*head)(void *ctx, int status, struct str content_type);
     /* Some bytes of the body. May be NULL. */

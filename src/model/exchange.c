@@ -646,6 +646,7 @@ static struct fetch *send_body(struct chat_call *call, struct arena *arena, stru
         .first_byte_ms = longest_ms,
         .idle_ms = longest_ms,
         .limit_bytes = STREAM_LIMIT,
+        .may_gather = true,
         .head = on_head,
         .body_bytes = on_bytes,
         .done = on_done,

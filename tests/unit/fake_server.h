@@ -38,7 +38,7 @@ struct fake_step {
 
 #define FAKE_REQUESTS      16
 #define FAKE_REQUEST_BYTES 65536
-#define FAKE_CONNECTIONS   32
+#define FAKE_CONNECTIONS   128
 
 struct fake_connection {
     uv_tcp_t tcp;
@@ -257,7 +257,7 @@ static inline void fake_start_at(struct fake *fake, const struct fake_step *cons
     uv_tcp_init(loop_uv(), &fake->listener);
     fake->listener.data = fake;
     if (uv_tcp_bind(&fake->listener, (const struct sockaddr *)&address, 0) != 0 ||
-        uv_listen((uv_stream_t *)&fake->listener, 64, fake_on_connection) != 0 ||
+        uv_listen((uv_stream_t *)&fake->listener, FAKE_CONNECTIONS, fake_on_connection) != 0 ||
         uv_tcp_getsockname(&fake->listener, (struct sockaddr *)&address, &len) != 0)
         abort();
     fake->port = ntohs(address.sin_port);

@@ -19,15 +19,17 @@ struct call {
     int64_t retry_after_ms;
     char type[64], reason[256], body[8192];
     size_t body_len, reads;
-    size_t cancel_after;  /* reads; 0: not */
-    struct call *cancels; /* another call, cancelled from inside the first read of this one */
-    struct call *starts;  /* another call, begun from inside the first read of this one */
+    size_t visits, visited; /* turns of the loop in which bytes came, and the last of them */
+    size_t cancel_after;    /* reads; 0: not */
+    struct call *cancels;   /* another call, cancelled from inside the first read of this one */
+    struct call *starts;    /* another call, begun from inside the first read of this one */
     const struct fetch_options *starts_with;
 };
 
 static struct fake fake;
-static struct call calls[4];
+static struct call calls[121];
 static int open_calls;
+static size_t turn; /* of the loop */
 
 static void on_head(void *ctx, int status, struct str type) {
     struct call *call = ctx;
@@ -44,6 +46,8 @@ static void on_body(void *ctx, struct str bytes) {
     memcpy(call->body + call->body_len, bytes.at, bytes.len);
     call->body_len += bytes.len;
     call->reads++;
+    call->visits += call->visited != turn;
+    call->visited = turn;
     if (call->reads == call->cancel_after)
         fetch_cancel(call->fetch);
     if (call->reads == 1 && call->cancels)
@@ -81,12 +85,19 @@ static void release(void *ctx) {
     fetch_release();
 }
 
+static void count_turn(void *ctx) {
+    (void)ctx;
+    turn++;
+}
+
 static int set_up(void **state) {
     (void)state;
     memset(calls, 0, sizeof calls);
     open_calls = 0;
     loop_init();
     loop_on_stopped(release, NULL);
+    loop_after_turn(count_turn, NULL);
+    turn = 1;
     return 0;
 }
 
@@ -94,7 +105,7 @@ static int tear_down(void **state) {
     (void)state;
     loop_release();
     fake_release(&fake);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         assert_true(calls[i].done_count <= 1);
     return 0;
 }
@@ -331,6 +342,47 @@ static void a_connection_closed_meanwhile_is_made_anew(void **state) {
     loop_run();
     assert_int_equal(calls[1].err, E_OK);
     assert_int_equal(fake.connection_count, 2);
+}
+
+/* --- a full house ----------------------------------------------------------------------------- */
+
+enum { STREAMS = 120, PIECES = 20 };
+
+/* 120 streams that may gather, and one (the last) that may not: pieces 10 ms apart, then more than one
+ * read can hold. */
+static void streams_of_a_full_house_are_read_in_turns(void **state) {
+    (void)state;
+    static struct fake_step script[2 * PIECES + 4];
+    static char large[6001];
+    memset(large, 'z', sizeof large - 1);
+    struct fake_step *step = script;
+    *step++ = (struct fake_step){FAKE_RAW, FAKE_STREAM_HEAD("text/plain")};
+    for (int i = 0; i < PIECES; i++) {
+        *step++ = (struct fake_step){FAKE_CHUNK, "piece "};
+        *step++ = (struct fake_step){FAKE_WAIT, .ms = 10};
+    }
+    *step++ = (struct fake_step){FAKE_CHUNK, large};
+    *step++ = (struct fake_step){FAKE_LAST_CHUNK};
+    play(script);
+    struct fetch_options options = get();
+    int64_t began_us = clock_mono_us();
+    for (int i = 0; i <= STREAMS; i++) {
+        options.may_gather = i < STREAMS;
+        begin(&calls[i], options);
+    }
+    loop_run();
+    int64_t took_ms = (clock_mono_us() - began_us) / 1000;
+    size_t visits = 0;
+    for (int i = 0; i <= STREAMS; i++) {
+        assert_int_equal(calls[i].err, E_OK);
+        assert_int_equal(calls[i].body_len, 6 * PIECES + sizeof large - 1);
+        assert_memory_equal(calls[i].body, "piece piece ", 12);
+        assert_memory_equal(calls[i].body + 6 * PIECES, large, sizeof large - 1);
+        visits += i < STREAMS ? calls[i].visits : 0;
+    }
+    assert_in_range(calls[STREAMS].visits, PIECES, 10000);
+    /* A visit each 100 ms; some while the house filled; the large piece in parts. */
+    assert_in_range(visits / STREAMS, 1, (size_t)took_ms / 100 + 10);
 }
 
 /* --- failures --------------------------------------------------------------------------------- */
@@ -642,6 +694,7 @@ int main(void) {
         TEST(damaged_compression_is_an_error),
         TEST(a_second_call_uses_the_same_connection),
         TEST(a_connection_closed_meanwhile_is_made_anew),
+        TEST(streams_of_a_full_house_are_read_in_turns),
         TEST(nobody_listens),
         TEST(addresses_that_are_none),
         TEST(a_header_cannot_smuggle_lines),
