@@ -37,7 +37,11 @@
 #include "loop/pool.h"
 #include "lore/lore.h"
 #include "lore/lore_api.h"
+#include "memory/turn.h"
 #include "model/chat.h"
+#include "model/embedder_api.h"
+#include "model/index.h"
+#include "model/index_change.h"
 #include "model/model.h"
 #include "model/model_api.h"
 #include "model/setting.h"
@@ -75,17 +79,35 @@ const struct setting *const app_settings[] = {
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,    setup_routes,     account_routes,
-    session_routes,   profile_routes,   people_routes,
-    character_routes, discovery_routes, character_file_routes,
-    lore_routes,      model_routes,     conversation_routes,
-    message_routes,   say_routes,       live_routes,
-    ws_routes,        settings_routes,  job_routes,
-    admin_routes,     openapi_routes,   NULL,
+    health_routes,
+    setup_routes,
+    account_routes,
+    session_routes,
+    profile_routes,
+    people_routes,
+    character_routes,
+    discovery_routes,
+    character_file_routes,
+    lore_routes,
+    model_routes,
+    embedder_routes,
+    conversation_routes,
+    message_routes,
+    say_routes,
+    live_routes,
+    ws_routes,
+    settings_routes,
+    job_routes,
+    admin_routes,
+    openapi_routes,
+    NULL,
 };
 
 static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
-                                                    blob_jobs, NULL};
+                                                    blob_jobs,      index_jobs,        NULL};
+
+/* What can be found by its words and by meaning; a rebuild goes in this order. */
+const struct index_kind *const app_index_kinds[] = {&memory_message_kind, NULL};
 
 /* Which features refer to blobs. */
 static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blob, NULL};
@@ -222,6 +244,8 @@ static enum err start_features(void) {
         err = turn_recover();
     if (err == E_OK)
         err = model_reload();
+    if (err == E_OK)
+        err = index_start(app_index_kinds);
     if (err != E_OK)
         return err;
     lore_on_change(character_book_changed);
@@ -263,8 +287,10 @@ static void say_ready(void) {
 /* What can wait until the first words have been said. A vector store that does not open is rebuilt from the truth: no reason to stop. */
 static void open_later(void *ctx) {
     (void)ctx;
-    if (store_open_vectors() != E_OK)
+    enum err err = store_open_vectors();
+    if (err != E_OK)
         log_error("app", "vectors could not be opened; memory by meaning rests");
+    index_begin(err == E_OK);
 }
 
 static void on_drain(void *ctx) {
@@ -273,6 +299,7 @@ static void on_drain(void *ctx) {
     log_info("app", "server is stopping", LF_INT("turns", turn_count()));
     listener_drain();
     job_drain();
+    index_drain();
 }
 
 static void on_stopped(void *ctx) {
@@ -285,6 +312,7 @@ static void on_stopped(void *ctx) {
 static void stop_features(void) {
     listener_stop();
     room_release_all();
+    index_stop();
     fetch_release();
     pool_release();
     store_close();

@@ -3,6 +3,7 @@
 
 #include "base/config.h"
 #include "base/err.h"
+#include "model/index.h"
 
 /* What the command line asks of every command. */
 struct app_options {
@@ -14,6 +15,8 @@ struct app_options {
 };
 
 extern const struct setting *const app_settings[]; /* every setting table */
+
+extern const struct index_kind *const app_index_kinds[]; /* NULL-terminated */
 
 /* Reads file, environment and flags. False when something is wrong: one line per problem is in
  * app_config()->problems. */

@@ -181,7 +181,7 @@ static bool has_scheme(struct str url) {
 }
 
 /* NULL when the address is good. Keys belong into their own field, not into the address. */
-static const char *url_problem(struct str url) {
+const char *model_url_problem(struct str url) {
     ptrdiff_t scheme = str_find(url, STR("://"), 0);
     struct str rest = scheme < 0 ? url : str_slice(url, (size_t)scheme + 3, url.len);
     if (scheme >= 0 && !has_scheme(url))
@@ -203,7 +203,7 @@ static const char *url_problem(struct str url) {
  * sent. */
 static bool check_url(struct request *request, struct str provider, struct str url) {
     bool is_remote = !str_eq(provider, STR("understudy"));
-    const char *problem = is_remote ? url_problem(str_trim(url)) : NULL;
+    const char *problem = is_remote ? model_url_problem(str_trim(url)) : NULL;
     if (problem)
         reply_field_problem(request, "base_url", "%s", problem);
     return problem == NULL;

@@ -4,3 +4,5 @@
 #include "net/router.h"
 
 extern const struct route model_routes[];
+/* NULL when the address of an endpoint is good, else what is wrong with it. */
+const char *model_url_problem(struct str url);
