@@ -76,7 +76,7 @@ static int fill(MDB_txn *txn, MDB_dbi vectors, MDB_dbi state, const char *path) 
     if (result != 0)
         return result;
     result = mdb_env_info(mdb_txn_env(txn), &about);
-    mdb_env_set_mapsize(copy.to, about.me_mapsize);
+    mdb_env_set_mapsize(copy.to, 2 * about.me_mapsize); /* what is copied on write comes on top */
     mdb_env_set_maxdbs(copy.to, 4);
     if (result == 0)
         result = mdb_env_open(copy.to, path, MDB_NOTLS | MDB_NOSYNC, 0600);

@@ -103,6 +103,21 @@ int64_t vector_seen(void) {
     return atomic_load(&file.seen);
 }
 
+/* What a compaction makes; one that was cut off leaves it behind. */
+static void name_new(char path[static PATH_MAX + 8]) {
+    snprintf(path, PATH_MAX + 8, "%s.new", file.path);
+}
+
+static void remove_new(const char *path) {
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    char name[PATH_MAX + 32];
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        snprintf(name, sizeof(name), "%s/%s", path, names[i]);
+        unlink(name);
+    }
+    rmdir(path);
+}
+
 /* --- opening ------------------------------------------------------------------------------------ */
 
 static int open_tables(unsigned flags, struct vector_totals *totals) {
@@ -123,6 +138,15 @@ static int open_tables(unsigned flags, struct vector_totals *totals) {
         txn); /* a handle that was opened in an aborted transaction is closed with it */
 }
 
+/* A file that has outgrown the first map gets a larger one from LMDB. */
+static int learn_map_bytes(void) {
+    MDB_envinfo about;
+    int result = mdb_env_info(file.environment, &about);
+    if (result == 0)
+        file.map_bytes = about.me_mapsize;
+    return result;
+}
+
 static int open_environment(const char *path) {
     struct vector_totals totals;
     int dead;
@@ -141,6 +165,8 @@ static int open_environment(const char *path) {
         result = open_tables(0, &totals);
     if (result == MDB_NOTFOUND)
         result = open_tables(MDB_CREATE, &totals);
+    if (result == 0)
+        result = learn_map_bytes();
     if (result == 0)
         publish(&totals);
     return result;
@@ -260,6 +286,7 @@ static void make_locks(void) {
 
 enum err vector_open(const char *directory) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char unfinished[PATH_MAX + 8];
     BUG_IF(file.environment != NULL);
     pthread_once(&once, make_locks);
     if (snprintf(file.path, sizeof(file.path), "%s/vectors", directory) >= (int)sizeof(file.path))
@@ -268,6 +295,8 @@ enum err vector_open(const char *directory) {
     atomic_store(&file.is_damaged, false);
     if (!is_sound(file.path) && set_aside(file.path) != E_OK)
         return E_STORAGE;
+    name_new(unfinished);
+    remove_new(unfinished);
     int result = open_environment(file.path);
     return result == 0 ? E_OK : refuse(file.path, result);
 }
@@ -308,13 +337,10 @@ enum err vector_err(int result) {
 
 /* Takes the gate alone and sets the map's size; 0 takes the size that another process has set. */
 static int resize(size_t bytes) {
-    MDB_envinfo about;
     pthread_rwlock_wrlock(&file.gate);
     int result = file.environment == NULL ? EBADF : mdb_env_set_mapsize(file.environment, bytes);
     if (result == 0)
-        result = mdb_env_info(file.environment, &about);
-    if (result == 0)
-        file.map_bytes = about.me_mapsize;
+        result = learn_map_bytes();
     pthread_rwlock_unlock(&file.gate);
     return result;
 }
@@ -408,19 +434,9 @@ static int take_new(const char *path) {
     return result != 0 ? result : opened;
 }
 
-static void remove_new(const char *path) {
-    static const char *const names[] = {"data.mdb", "lock.mdb"};
-    char name[PATH_MAX + 32];
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        snprintf(name, sizeof(name), "%s/%s", path, names[i]);
-        unlink(name);
-    }
-    rmdir(path);
-}
-
 enum err vector_exchange(vector_fill_fn fill) {
     char path[PATH_MAX + 8];
-    snprintf(path, sizeof(path), "%s.new", file.path);
+    name_new(path);
     pthread_mutex_lock(&file.writing);
     remove_new(path);
     int result = mkdir(path, 0700) == 0 ? fill_new(fill, path) : errno;

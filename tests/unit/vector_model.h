@@ -25,22 +25,29 @@ static struct {
 } model;
 
 /* The same numbers everywhere: xorshift64*. */
+static inline uint64_t model_next(uint64_t *seed) {
+    *seed ^= *seed >> 12;
+    *seed ^= *seed << 25;
+    *seed ^= *seed >> 27;
+    return *seed * 2685821657736338717u;
+}
+/* Nearly normal: the sum of four even numbers. */
+static inline float model_next_normal(uint64_t *seed) {
+    float sum = 0;
+    for (int i = 0; i < 4; i++)
+        sum += (float)(model_next(seed) >> 40) / (float)(1 << 24) - 0.5f;
+    return sum * 1.732f;
+}
+
 static uint64_t model_seed = 88172645463325252u;
 static inline uint64_t model_random(void) {
-    model_seed ^= model_seed >> 12;
-    model_seed ^= model_seed << 25;
-    model_seed ^= model_seed >> 27;
-    return model_seed * 2685821657736338717u;
+    return model_next(&model_seed);
 }
 static inline uint64_t model_below(uint64_t limit) {
     return model_random() % limit;
 }
-/* Nearly normal: the sum of four even numbers. */
 static inline float model_normal(void) {
-    float sum = 0;
-    for (int i = 0; i < 4; i++)
-        sum += (float)(model_random() >> 40) / (float)(1 << 24) - 0.5f;
-    return sum * 1.732f;
+    return model_next_normal(&model_seed);
 }
 static inline void model_values(float *values, size_t count) {
     for (size_t i = 0; i < count; i++)
