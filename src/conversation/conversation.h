@@ -43,6 +43,7 @@ struct message {
     int64_t swipe_index, swipe_count;
     bool hidden;
     struct str external_id;
+    struct str extra; /* JSON, of an import; written, not read back */
     int64_t revision, created_at, updated_at, deleted_at;
     struct str state, content, reasoning, model, finish_reason;
     int64_t prompt_tokens, reply_tokens; /* -1: not known */

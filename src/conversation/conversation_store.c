@@ -6,8 +6,11 @@
 
 #include "base/id.h"
 #include "conversation/message_store.h"
+#include "memory/turn.h"
 
 #include "base/banned.h"
+
+#define IMPORT_HIDDEN_MS ((int64_t)3600 * 1000) /* far longer than an import takes */
 
 #define CONVERSATION_COLUMNS                                                                                    \
     "id, owner_id, title, persona_id, mode, settings, head_id, from_conversation_id, from_message_id, pinned, " \
@@ -162,6 +165,29 @@ enum err conversation_insert(struct tx *tx, const struct conversation *c,
     return err != E_OK ? err : branch_insert(tx, trunk_id, c->id, 0, 0, c->created_at);
 }
 
+enum err conversation_hide_import(struct tx *tx, int64_t id, int64_t now) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "UPDATE conversation SET deleted_at = :deleted WHERE id = :id");
+    bind_id(s, ":id", id);
+    bind_time(s, ":deleted", now - CONVERSATION_TRASH_MS + IMPORT_HIDDEN_MS);
+    return stmt_run(s);
+}
+
+enum err conversation_show_import(struct tx *tx, const struct conversation *c) {
+    struct stmt *s = DB_SQL(tx_db(tx), "UPDATE conversation "
+                                       "SET deleted_at = NULL, persona_id = :persona, "
+                                       "    head_id = :head, last_line = :line, "
+                                       "    last_message_at = :last_at, updated_at = :now "
+                                       "WHERE id = :id");
+    bind_id(s, ":id", c->id);
+    bind_id(s, ":persona", c->persona_id);
+    bind_id(s, ":head", c->head_id);
+    bind_str(s, ":line", c->last_line);
+    bind_time(s, ":last_at", c->last_message_at);
+    bind_time(s, ":now", c->updated_at);
+    return stmt_run(s);
+}
+
 enum err conversation_update(struct tx *tx, const struct conversation_change *change, int64_t now) {
     struct stmt *s =
         DB_SQL(tx_db(tx), "UPDATE conversation "
@@ -233,29 +259,61 @@ enum err conversation_spoken(struct tx *tx, int64_t id, int64_t message_id, stru
     return stmt_run(s);
 }
 
+/* Replies that will never end are to be found as far as they came. */
+static enum err touch_streaming(struct tx *tx) {
+    struct stmt *s = DB_SQL(tx_db(tx), "SELECT m.id, m.conversation_id FROM variant v "
+                                       "JOIN message m ON m.id = v.message_id "
+                                       "WHERE v.state = 'streaming'");
+    enum err err = E_OK;
+    while (err == E_OK && stmt_row(s))
+        err = memory_touch_message(tx, column_id(s, 0), column_id(s, 1));
+    enum err read = stmt_done(s);
+    return err != E_OK ? err : read;
+}
+
 enum err conversation_mark_interrupted(struct tx *tx, int64_t now, int64_t *marked) {
+    *marked = 0;
+    enum err err = touch_streaming(tx);
+    if (err != E_OK)
+        return err;
     struct stmt *s = DB_SQL(
         tx_db(tx),
         "UPDATE variant SET state = 'interrupted', finish_reason = 'interrupted', updated_at = :now "
         "WHERE state = 'streaming'");
     bind_time(s, ":now", now);
-    enum err err = stmt_run(s);
+    err = stmt_run(s);
     *marked = stmt_changed(s);
     return err;
 }
 
-enum err conversation_sweep(struct tx *tx, int64_t before_ms, bool *more) {
-    /* A conversation's messages, variants, branches and prompts go with it (ON DELETE CASCADE). */
+/* Its messages, variants, branches and prompts go with it (ON DELETE CASCADE), and what memory
+ * holds of them. */
+static enum err sweep_one(struct tx *tx, int64_t id) {
+    enum err err = memory_drop_conversation(tx, id);
+    if (err != E_OK)
+        return err;
+    struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM conversation WHERE id = :id");
+    bind_id(s, ":id", id);
+    return stmt_run(s);
+}
+
+/* One at a time: a long one is work for some ten milliseconds. */
+static enum err sweep_conversation(struct tx *tx, int64_t before_ms, bool *more) {
     struct stmt *s =
-        DB_SQL(tx_db(tx), "DELETE FROM conversation WHERE id IN "
-                          "  (SELECT id FROM conversation WHERE deleted_at < :before LIMIT 20)");
+        DB_SQL(tx_db(tx), "SELECT id FROM conversation WHERE deleted_at < :before LIMIT 1");
     bind_time(s, ":before", before_ms);
-    enum err err = stmt_run(s);
-    *more = stmt_changed(s) == 20;
+    int64_t id = stmt_int(s, 0);
+    *more = id != 0;
+    return id == 0 ? E_OK : sweep_one(tx, id);
+}
+
+enum err conversation_sweep(struct tx *tx, int64_t before_ms, bool *more) {
+    enum err err = sweep_conversation(tx, before_ms, more);
     if (err != E_OK)
         return err;
     /* A message that others follow keeps its row, emptied, so that the path stays whole. */
-    s = DB_SQL(tx_db(tx), "DELETE FROM variant WHERE message_id IN "
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "DELETE FROM variant WHERE message_id IN "
                           "  (SELECT m.id FROM message m JOIN variant v ON v.message_id = m.id "
                           "   WHERE m.deleted_at < :before LIMIT 200)");
     bind_time(s, ":before", before_ms);

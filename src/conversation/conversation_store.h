@@ -39,6 +39,16 @@ MUST_USE enum err conversation_insert(struct tx *tx, const struct conversation *
                                       const struct participant *participants, size_t count,
                                       int64_t trunk_id);
 
+/* What is in the trash stays so long. */
+#define CONVERSATION_TRASH_MS ((int64_t)30 * 24 * 3600 * 1000)
+/*
+ * While an import is under way its conversation lies at the far end of the trash, where nobody sees
+ * it and the sweep takes what a crash left; at its end it is shown: head, last line, last moment and
+ * persona are set.
+ */
+MUST_USE enum err conversation_hide_import(struct tx *tx, int64_t id, int64_t now);
+MUST_USE enum err conversation_show_import(struct tx *tx, const struct conversation *conversation);
+
 struct conversation_change {
     int64_t id, expected_revision; /* -1: whatever it is */
     bool has_title, has_persona, has_pinned, has_archived, has_settings;

@@ -308,7 +308,7 @@ static enum err writer_edit(struct tx *tx, void *ctx) {
         if (c->has_content)
             err = message_edit(tx, &current, c->content, c->user_id, now);
         if (err == E_OK && c->has_hidden)
-            err = message_hide(tx, c->message_id, c->hidden, now);
+            err = message_hide(tx, c->conversation_id, c->message_id, c->hidden, now);
     }
     arena_release(&arena);
     return err;

@@ -6,6 +6,7 @@
 
 #include "base/deflate.h"
 #include "base/id.h"
+#include "memory/turn.h"
 
 #include "base/banned.h"
 
@@ -28,9 +29,9 @@ static enum err insert_message(struct tx *tx, const struct message *m) {
         tx_db(tx),
         "INSERT INTO message (id, conversation_id, branch_id, parent_id, parent_variant, role, "
         "  author_kind, author_id, author_name, chosen, variant_count, hidden, external_id, "
-        "  created_at, updated_at) "
+        "  extra, created_at, updated_at) "
         "VALUES (:id, :conversation, :branch, :parent, :parent_variant, :role, "
-        "  :author_kind, :author, :author_name, :chosen, :variants, :hidden, :external, "
+        "  :author_kind, :author, :author_name, :chosen, :variants, :hidden, :external, :extra, "
         "  :created_at, :created_at)");
     bind_id(s, ":id", m->id);
     bind_id(s, ":conversation", m->conversation_id);
@@ -46,6 +47,7 @@ static enum err insert_message(struct tx *tx, const struct message *m) {
     bind_int(s, ":variants", m->swipe_count);
     bind_bool(s, ":hidden", m->hidden);
     bind_str(s, ":external", m->external_id);
+    bind_str(s, ":extra", m->extra);
     bind_time(s, ":created_at", m->created_at);
     return stmt_run(s);
 }
@@ -141,10 +143,21 @@ enum err message_append(struct tx *tx, struct message *m, struct str last_line) 
         err = insert_variant(tx, m->id, m->swipe_index, m->state, m->content, m->created_at);
     if (err == E_OK)
         err = move_head(tx, m->conversation_id, m->id, last_line, m->updated_at);
+    /* What streams is touched at its end. */
+    return err != E_OK || str_eq(m->state, STR("streaming"))
+               ? err
+               : memory_touch_message(tx, m->id, m->conversation_id);
+}
+
+enum err message_insert_said(struct tx *tx, const struct message *m, const struct str *texts) {
+    enum err err = insert_message(tx, m);
+    for (int64_t i = 0; i < m->swipe_count && err == E_OK; i++)
+        err = insert_variant(tx, m->id, i, m->state, texts[i], m->created_at);
     return err;
 }
 
-static enum err choose(struct tx *tx, int64_t message_id, int64_t place, int64_t now) {
+static enum err choose(struct tx *tx, int64_t conversation_id, int64_t message_id, int64_t place,
+                       int64_t now) {
     struct stmt *s = DB_SQL(
         tx_db(tx), "UPDATE message SET chosen = :place, revision = revision + 1, updated_at = :now "
                    "WHERE id = :id AND :place < variant_count AND :place >= 0");
@@ -152,7 +165,9 @@ static enum err choose(struct tx *tx, int64_t message_id, int64_t place, int64_t
     bind_int(s, ":place", place);
     bind_time(s, ":now", now);
     enum err err = stmt_run(s);
-    return err != E_OK ? err : stmt_changed(s) == 1 ? E_OK : E_INPUT;
+    if (err == E_OK && stmt_changed(s) != 1)
+        err = E_INPUT;
+    return err != E_OK ? err : memory_touch_message(tx, message_id, conversation_id);
 }
 
 static enum err count_variants(struct tx *tx, int64_t message_id, int64_t count, int64_t chosen,
@@ -236,7 +251,10 @@ enum err variant_save(struct tx *tx, const struct variant_text *text) {
     if (text->reply_tokens >= 0)
         bind_int(s, ":reply_tokens", text->reply_tokens);
     bind_time(s, ":now", text->now);
-    return stmt_run(s);
+    enum err err = stmt_run(s);
+    return err != E_OK || str_eq(text->state, STR("streaming"))
+               ? err
+               : memory_touch_message(tx, text->message_id, text->conversation_id);
 }
 
 enum err prompt_save(struct tx *tx, int64_t message_id, int64_t place, struct str record,
@@ -295,7 +313,8 @@ enum err message_edit(struct tx *tx, const struct message *old, struct str conte
         return err;
     if (stmt_changed(s) != 1)
         return E_CONFLICT;
-    return message_touch(tx, old->id, now);
+    err = message_touch(tx, old->id, now);
+    return err != E_OK ? err : memory_touch_message(tx, old->id, old->conversation_id);
 }
 
 enum err message_refuse_edit(struct tx *tx, const struct message *current, struct str content,
@@ -303,7 +322,8 @@ enum err message_refuse_edit(struct tx *tx, const struct message *current, struc
     return keep_revision(tx, current, STR("refused"), content, saved_by, now);
 }
 
-enum err message_hide(struct tx *tx, int64_t message_id, bool hidden, int64_t now) {
+enum err message_hide(struct tx *tx, int64_t conversation_id, int64_t message_id, bool hidden,
+                      int64_t now) {
     struct stmt *s =
         DB_SQL(tx_db(tx),
                "UPDATE message SET hidden = :hidden, revision = revision + 1, updated_at = :now "
@@ -311,14 +331,16 @@ enum err message_hide(struct tx *tx, int64_t message_id, bool hidden, int64_t no
     bind_id(s, ":id", message_id);
     bind_bool(s, ":hidden", hidden);
     bind_time(s, ":now", now);
-    return stmt_run(s);
+    enum err err = stmt_run(s);
+    return err != E_OK ? err : memory_touch_message(tx, message_id, conversation_id);
 }
 
 /* --- trash
  * -----------------------------------------------------------------------------------------------------------------
  */
 
-static enum err trash_one(struct tx *tx, int64_t message_id, int64_t now, int64_t *deleted) {
+static enum err trash_one(struct tx *tx, int64_t conversation_id, int64_t message_id, int64_t now,
+                          int64_t *deleted) {
     struct stmt *s =
         DB_SQL(tx_db(tx),
                "UPDATE message SET deleted_at = :now, updated_at = :now, revision = revision + 1 "
@@ -327,7 +349,7 @@ static enum err trash_one(struct tx *tx, int64_t message_id, int64_t now, int64_
     bind_time(s, ":now", now);
     enum err err = stmt_run(s);
     *deleted += stmt_changed(s);
-    return err;
+    return err != E_OK ? err : memory_touch_message(tx, message_id, conversation_id);
 }
 
 static int64_t parent_of(struct db *db, int64_t message_id) {
@@ -374,9 +396,9 @@ enum err message_trash(struct tx *tx, int64_t conversation_id, int64_t message_i
     /* From the end of the path back to the message, so that what is left is the path before it. */
     for (int64_t at = head; from_here && is_on_path && at != 0 && at != message_id && err == E_OK;
          at = parent_of(db, at))
-        err = trash_one(tx, at, now, deleted);
+        err = trash_one(tx, conversation_id, at, now, deleted);
     if (err == E_OK)
-        err = trash_one(tx, message_id, now, deleted);
+        err = trash_one(tx, conversation_id, message_id, now, deleted);
     if (err != E_OK || !is_on_path)
         return err;
     while (head != 0 && is_trashed(db, head))
@@ -384,8 +406,26 @@ enum err message_trash(struct tx *tx, int64_t conversation_id, int64_t message_i
     return show_end(tx, conversation_id, head, now);
 }
 
+/* Those that went to the trash together with this one are to be found again. */
+static enum err touch_trashed_with(struct tx *tx, int64_t conversation_id, int64_t message_id) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "SELECT id FROM message WHERE conversation_id = :conversation "
+                          "AND deleted_at = (SELECT deleted_at FROM message WHERE id = :id)");
+    bind_id(s, ":conversation", conversation_id);
+    bind_id(s, ":id", message_id);
+    enum err err = E_OK;
+    while (err == E_OK && stmt_row(s))
+        err = memory_touch_message(tx, column_id(s, 0), conversation_id);
+    enum err read = stmt_done(s);
+    return err != E_OK ? err : read;
+}
+
 enum err message_restore(struct tx *tx, int64_t conversation_id, int64_t message_id, int64_t now,
                          int64_t *restored) {
+    *restored = 0;
+    enum err err = touch_trashed_with(tx, conversation_id, message_id);
+    if (err != E_OK)
+        return err;
     struct stmt *s =
         DB_SQL(tx_db(tx),
                "UPDATE message SET deleted_at = NULL, updated_at = :now, revision = revision + 1 "
@@ -394,7 +434,7 @@ enum err message_restore(struct tx *tx, int64_t conversation_id, int64_t message
     bind_id(s, ":conversation", conversation_id);
     bind_id(s, ":id", message_id);
     bind_time(s, ":now", now);
-    enum err err = stmt_run(s);
+    err = stmt_run(s);
     *restored = stmt_changed(s);
     if (err != E_OK || *restored == 0)
         return err;
@@ -404,7 +444,7 @@ enum err message_restore(struct tx *tx, int64_t conversation_id, int64_t message
 
 enum err message_choose(struct tx *tx, int64_t conversation_id, int64_t message_id, int64_t place,
                         int64_t now) {
-    enum err err = choose(tx, message_id, place, now);
+    enum err err = choose(tx, conversation_id, message_id, place, now);
     if (err != E_OK)
         return err;
     return conversation_show_path(tx, conversation_id,
@@ -426,7 +466,7 @@ enum err conversation_show_path(struct tx *tx, int64_t conversation_id, int64_t 
             chosen = column_int(s, 2);
         }
         if ((err = stmt_done(s)) == E_OK && parent != 0 && follows != chosen)
-            err = choose(tx, parent, follows, now);
+            err = choose(tx, conversation_id, parent, follows, now);
         at = parent;
     }
     return err != E_OK ? err : show_end(tx, conversation_id, leaf_id, now);
@@ -451,7 +491,9 @@ static enum err copy_variants(struct tx *tx, int64_t from_message, int64_t to_me
 
 static enum err copy_message(struct tx *tx, const struct message *from, struct message *to) {
     enum err err = insert_message(tx, to);
-    return err != E_OK ? err : copy_variants(tx, from->id, to->id);
+    if (err == E_OK)
+        err = copy_variants(tx, from->id, to->id);
+    return err != E_OK ? err : memory_touch_message(tx, to->id, to->conversation_id);
 }
 
 enum err conversation_copy_path(struct tx *tx, int64_t from_id, int64_t upto_id, int64_t to_id,

@@ -67,6 +67,10 @@ MUST_USE enum err branch_insert(struct tx *tx, int64_t id, int64_t conversation_
  * Picks or makes the branch, sets the head, touches the conversation. Fills branch_id, parent_id,
  * parent_variant of *message. E_ABSENT when the conversation is gone. */
 MUST_USE enum err message_append(struct tx *tx, struct message *message, struct str last_line);
+/* A message whose place on its path is known, with `swipe_count` texts (an import). The head and the
+ * conversation's times are the caller's, and so are its words. */
+MUST_USE enum err message_insert_said(struct tx *tx, const struct message *message,
+                                      const struct str *texts);
 /* The texts of `variants` become swipes 1.. of a message that has been appended (greetings). */
 MUST_USE enum err message_add_greetings(struct tx *tx, int64_t message_id, const struct str *texts,
                                         size_t count, int64_t chosen, int64_t now);
@@ -79,7 +83,7 @@ MUST_USE enum err variant_reopen(struct tx *tx, int64_t message_id, int64_t plac
 
 /* What is known of a variant at a flush, or at its end. */
 struct variant_text {
-    int64_t message_id, place;
+    int64_t conversation_id, message_id, place;
     struct str state, content, reasoning, model, finish_reason;
     int64_t prompt_tokens, reply_tokens; /* -1: not known */
     int64_t now;
@@ -94,7 +98,8 @@ MUST_USE enum err message_edit(struct tx *tx, const struct message *old, struct 
                                int64_t saved_by, int64_t now);
 MUST_USE enum err message_refuse_edit(struct tx *tx, const struct message *current,
                                       struct str content, int64_t saved_by, int64_t now);
-MUST_USE enum err message_hide(struct tx *tx, int64_t message_id, bool hidden, int64_t now);
+MUST_USE enum err message_hide(struct tx *tx, int64_t conversation_id, int64_t message_id,
+                               bool hidden, int64_t now);
 /* Trash: one message, or it and all after it on the path. *deleted is how many. The head moves to
  * what is left. */
 MUST_USE enum err message_trash(struct tx *tx, int64_t conversation_id, int64_t message_id,

@@ -42,6 +42,8 @@ enum priority {
     PRIORITY_NOTE = 75,
     PRIORITY_RECENT = 70,
     PRIORITY_LORE = 60,
+    PRIORITY_MEMORY = 58,
+    PRIORITY_SUMMARY = 56,
     PRIORITY_HISTORY = 50,
     PRIORITY_EXAMPLES = 40,
 };
@@ -54,7 +56,9 @@ enum priority {
 #define EXAMPLES_SHARE      6
 #define LORE_SHARE          4
 #define NOTE_SHARE          8
-#define FIXED_PARTS         10
+#define MEMORY_SHARE        5 /* a fifth of the budget for what is remembered, an eighth for the summary */
+#define SUMMARY_SHARE       8
+#define FIXED_PARTS         12
 #define LEAST_USEFUL_TOKENS 24 /* of a cut description or example */
 #define RECORD_LIMIT_BYTES  ((size_t)16 << 20)
 
@@ -167,6 +171,24 @@ static struct str join_lore(const struct builder *b, bool constant) {
     return joined;
 }
 
+/* What was said before the talk that is sent: its summary, and single things that fit what is said
+ * now. They change with every turn, so they stand after all that does not. Texts of people: macros
+ * in them mean nothing. */
+static void add_remembered(struct builder *b) {
+    const struct prompt_input *input = b->input;
+    int64_t budget = b->prompt->budget_tokens;
+    if (input->summary.len > 0) {
+        struct prompt_part *part =
+            add(b, "summary", CHAT_SYSTEM, PRIORITY_SUMMARY,
+                str_printf(b->arena, "What has been so far:\n" STR_FMT, STR_ARG(input->summary)));
+        limit_part(part, LEAST_USEFUL_TOKENS, budget / SUMMARY_SHARE);
+    }
+    struct str text = prompt_memory_text(b->arena, input->memories, input->memory_count,
+                                         budget / MEMORY_SHARE, input->tokens_scale);
+    if (text.len > 0)
+        add(b, "memories", CHAT_SYSTEM, PRIORITY_MEMORY, text);
+}
+
 /* What does not change from turn to turn, in the order in which it is sent. */
 static void add_character(struct builder *b) {
     const struct prompt_input *input = b->input;
@@ -199,6 +221,7 @@ static void add_character(struct builder *b) {
         LEAST_USEFUL_TOKENS * 4, budget / EXAMPLES_SHARE);
     limit_part(add_titled(b, "lore", PRIORITY_LORE, "What is known here:", join_lore(b, false)),
                LEAST_USEFUL_TOKENS, budget / LORE_SHARE);
+    add_remembered(b);
 }
 
 static enum chat_role role_of(const struct message *m) {
@@ -265,8 +288,8 @@ static void place(struct builder *b, struct prompt_part *part) {
 static void fill(struct builder *b) {
     static const int priorities[] = {PRIORITY_NEWEST,  PRIORITY_SYSTEM,      PRIORITY_DESCRIPTION,
                                      PRIORITY_PERSONA, PRIORITY_PERSONALITY, PRIORITY_NOTE,
-                                     PRIORITY_RECENT,  PRIORITY_LORE,        PRIORITY_HISTORY,
-                                     PRIORITY_EXAMPLES};
+                                     PRIORITY_RECENT,  PRIORITY_LORE,        PRIORITY_MEMORY,
+                                     PRIORITY_SUMMARY, PRIORITY_HISTORY,     PRIORITY_EXAMPLES};
     struct prompt *prompt = b->prompt;
     for (size_t p = 0; p < sizeof priorities / sizeof priorities[0]; p++)
         for (size_t i = 0; i < prompt->part_count; i++) {
@@ -282,7 +305,8 @@ static void fill(struct builder *b) {
 
 static bool is_prefix(const struct prompt_part *part) {
     return part->message_id == 0 && strcmp(part->name, "author_note") != 0 &&
-           strcmp(part->name, "post_history") != 0 && strcmp(part->name, "lore") != 0;
+           strcmp(part->name, "post_history") != 0 && strcmp(part->name, "lore") != 0 &&
+           strcmp(part->name, "summary") != 0 && strcmp(part->name, "memories") != 0;
 }
 
 /* Neighbouring parts of the stable prefix become one system message; everything else is a message
@@ -319,6 +343,13 @@ static void fill_card(struct builder *b) {
     for (size_t i = 0; i < input->lore_count; i++)
         if (!input->lore[i].is_dropped)
             lore[count++] = expand(b, input->lore[i].content);
+    struct chat_memory *memories =
+        ARENA_ARRAY(b->arena, struct chat_memory, input->memory_count + 1);
+    size_t remembered = 0;
+    for (size_t i = 0; i < input->memory_count; i++)
+        if (!input->memories[i].is_dropped)
+            memories[remembered++] = (struct chat_memory){.speaker = input->memories[i].speaker,
+                                                          .text = input->memories[i].text};
     const struct character *c = input->character;
     b->prompt->card = (struct chat_card){
         .character_id = c->id,
@@ -331,6 +362,8 @@ static void fill_card(struct builder *b) {
         .scenario = expand(b, scenario_of(input)),
         .lore = lore,
         .lore_count = count,
+        .memories = memories,
+        .memory_count = remembered,
     };
 }
 
@@ -417,6 +450,10 @@ void prompt_write(struct json *json, const struct prompt_input *input,
     for (size_t i = 0; i < input->lore_count; i++)
         lore_write(json, &input->lore[i]);
     json_array_end(json);
+    JSON_ARRAY(json, "memories");
+    for (size_t i = 0; i < input->memory_count; i++)
+        prompt_memory_write(json, &input->memories[i]);
+    json_array_end(json);
     json_object_end(json);
 }
 
@@ -454,6 +491,7 @@ static const struct field prompt_rows[] = {
     {"history_cut", FIELD_BOOL, .is_required = true, .help = "Older messages did not fit."},
     {"parts", FIELD_OBJECTS, .shape = &part_shape, .is_list = true, .is_required = true, .help = "In the order in which they are sent."},
     {"lore", FIELD_OBJECTS, .shape = &lore_shape, .is_list = true, .is_required = true, .help = "Which lore fired and why."},
+    {"memories", FIELD_OBJECTS, .shape = &prompt_memory_shape, .is_list = true, .is_required = true, .help = "What was remembered, and why."},
     {0}};
 const struct shape prompt_shape = {"Prompt", prompt_rows, "The exact prompt of a reply, in its parts."};
 /* clang-format on */

@@ -6,6 +6,7 @@
 
 #include "character/character.h"
 #include "conversation/conversation.h"
+#include "conversation/prompt_memory.h"
 #include "lore/activate.h"
 
 /* What a prompt is made of. All borrowed for the length of the call; results are in the arena. */
@@ -18,6 +19,9 @@ struct prompt_input {
     const struct conversation_settings *settings;
     const struct lore_hit *lore; /* in prompt order, dropped ones at the end */
     size_t lore_count;
+    struct prompt_memory *memories; /* best first; what had no room is marked */
+    size_t memory_count;
+    struct str summary;            /* what stands for the talk that is not sent; STR_NONE */
     const struct message *history; /* newest first */
     size_t history_count;
     bool is_continue;                  /* the newest message is the reply that goes on */

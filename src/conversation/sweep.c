@@ -11,7 +11,6 @@
 
 #include "base/banned.h"
 
-#define TRASH_MS       ((int64_t)30 * 24 * 3600 * 1000)
 #define SWEEP_EVERY_MS ((int64_t)3600 * 1000)
 
 struct sweep {
@@ -21,7 +20,7 @@ struct sweep {
 
 static enum err writer_sweep(struct tx *tx, void *ctx) {
     struct sweep *sweep = ctx;
-    return conversation_sweep(tx, clock_now_ms() - TRASH_MS, &sweep->has_more);
+    return conversation_sweep(tx, clock_now_ms() - CONVERSATION_TRASH_MS, &sweep->has_more);
 }
 
 static void on_swept(enum err err, void *ctx) {

@@ -50,6 +50,10 @@ static struct list running = {&running, &running};
 static struct map by_id;           /* every turn */
 static struct map by_conversation; /* the one that speaks */
 
+struct turn *turn_find(int64_t turn_id) {
+    return map_find_id(&by_id, turn_id);
+}
+
 bool turn_wants_reply(const struct turn *turn) {
     return turn->order.kind != TURN_SEND || turn->order.wants_reply;
 }
@@ -85,6 +89,7 @@ struct str turn_message_text(struct arena *arena, const struct message *message)
  */
 
 static void turn_free(struct turn *turn) {
+    turn_forget_memories(turn);
     list_remove(&turn->to_tell);
     timer_stop(&turn->batch_timer);
     timer_stop(&turn->flush_timer);

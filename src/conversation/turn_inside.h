@@ -27,6 +27,7 @@ enum step { NEXT, WAIT, FAIL };
     X(RECALL,   stage_recall)   /* the talk so far, the lore that fires                -          */ \
     X(ASSEMBLE, stage_assemble) /* the prompt, to the model's budget                   -          */ \
     X(ANNOUNCE, stage_announce) /* now that it is on disk, everybody may know          the commit */ \
+    X(REMEMBER, stage_remember) /* what was said before what is sent joins the prompt  the pool   */ \
     X(SPEAK,    stage_speak)    /* the model, delta by delta                           the model  */ \
     X(KEEP,     stage_keep)     /* the whole reply, its prompt, its cost               the commit */ \
     X(SETTLE,   stage_settle)   /* the end is told and counted                         -          */
@@ -72,6 +73,9 @@ struct turn {
     size_t history_count;
     struct lore_hit *lore;
     size_t lore_count;
+    struct turn_memory *remembering; /* under way; see turn_memory.c */
+    struct prompt_memory *memories;  /* best first */
+    size_t memory_count;
     struct route_plan plan;
     struct prompt_input input;
     struct prompt prompt;
@@ -110,6 +114,7 @@ enum step stage_record(struct turn *turn);
 enum step stage_recall(struct turn *turn);
 enum step stage_assemble(struct turn *turn);
 enum step stage_announce(struct turn *turn);
+enum step stage_remember(struct turn *turn);
 enum step stage_speak(struct turn *turn);
 enum step stage_keep(struct turn *turn);
 enum step stage_settle(struct turn *turn);
@@ -119,6 +124,7 @@ enum step stage_settle(struct turn *turn);
 /* An event came for the stage that waits: it runs again and sees what has changed. */
 void turn_resume(struct turn *turn);
 bool turn_wants_reply(const struct turn *turn);
+struct turn *turn_find(int64_t turn_id); /* NULL: it is over */
 int64_t turn_count_of(int64_t user_id);
 /* A message as clients see it, in the arena. */
 struct str turn_message_text(struct arena *arena, const struct message *message);
@@ -129,6 +135,15 @@ struct event {
 };
 void turn_event_begin(struct event *event, const struct turn *turn);
 void turn_event_publish(struct event *event, const struct turn *turn, const char *type);
+
+/* --- turn_prepare.c: the prompt again, with what has been remembered since --------------------- */
+void turn_assemble(struct turn *turn);
+
+/* --- turn_memory.c ------------------------------------------------------------------------------ */
+/* Begins to remember what is not in the assembled prompt, if there is any. */
+void turn_remember(struct turn *turn);
+/* What is under way is for nobody any more. */
+void turn_forget_memories(struct turn *turn);
 
 /* --- turn_keep.c ----------------------------------------------------------------------------------- */
 /* Writer thread: the record of the prompt, as it was sent. */

@@ -72,6 +72,7 @@ enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now)
 static enum err writer_keep(struct tx *tx, void *ctx) {
     const struct turn *turn = ctx;
     struct variant_text text = {
+        .conversation_id = turn->order.conversation_id,
         .message_id = turn->reply.id,
         .place = turn->reply.swipe_index,
         .state = turn->reply.state,

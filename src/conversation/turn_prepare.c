@@ -312,9 +312,7 @@ enum step stage_recall(struct turn *turn) {
  * --------------------------------------------------------------------------------------------------------------------
  */
 
-enum step stage_assemble(struct turn *turn) {
-    if (turn->err != E_OK)
-        return NEXT;
+void turn_assemble(struct turn *turn) {
     turn->input = (struct prompt_input){
         .character = &turn->character,
         .user_name = turn->persona.name,
@@ -324,6 +322,8 @@ enum step stage_assemble(struct turn *turn) {
         .settings = &turn->settings,
         .lore = turn->lore,
         .lore_count = turn->lore_count,
+        .memories = turn->memories,
+        .memory_count = turn->memory_count,
         .history = turn->history,
         .history_count = turn->history_count,
         .is_continue = turn->order.kind == TURN_CONTINUE,
@@ -338,5 +338,16 @@ enum step stage_assemble(struct turn *turn) {
     turn->err = prompt_assemble(&turn->prompt_arena, &turn->input, &turn->prompt);
     if (turn->err != E_OK)
         turn->detail = "The message is too long for the context of this model.";
+}
+
+/* Without memories at first: what fits by itself need not be remembered. */
+enum step stage_assemble(struct turn *turn) {
+    if (turn->err != E_OK)
+        return NEXT;
+    turn->memories = NULL;
+    turn->memory_count = 0;
+    turn_assemble(turn);
+    if (turn->err == E_OK)
+        turn_remember(turn);
     return NEXT;
 }

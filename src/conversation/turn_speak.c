@@ -209,6 +209,7 @@ static void on_flush_due(void *ctx) {
     BUG_IF(flush == NULL);
     arena_init(&flush->arena);
     flush->text = (struct variant_text){
+        .conversation_id = turn->order.conversation_id,
         .message_id = turn->reply.id,
         .place = turn->reply.swipe_index,
         .state = STR("streaming"),

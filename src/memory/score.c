@@ -7,6 +7,8 @@
  * has b = 0 (turns are short, length says nothing) and k1 = 0.9; divided by the most it could be, it
  * is 0 to 1. A session ends with a pause of six hours.
  *
+ * Two signals came later: what follows a turn, and whether it answers a question like ours.
+ *
  * Recency and importance are not here: added to this sum they push old facts out of reach.
  */
 #include "memory/score.h"
@@ -25,8 +27,8 @@
 #define VECTORS_NEEDED 2 /* one turn in so many must have vectors before meaning is asked */
 
 const char *const signal_names[SIGNAL_COUNT] = {
-    "sentence",      "pair",    "session",  "words", "words_pair", "words_next",
-    "session_words", "speaker", "question", "time",  "number",     "date"};
+    "sentence",   "pair",          "session", "next",     "answer", "words",  "words_pair",
+    "words_next", "session_words", "speaker", "question", "time",   "number", "date"};
 
 /* With vectors, and without. */
 static const double weights[2][SIGNAL_COUNT] = {
@@ -42,6 +44,8 @@ static const double weights[2][SIGNAL_COUNT] = {
     {[SIGNAL_SENTENCE] = 5,
      [SIGNAL_PAIR] = 4,
      [SIGNAL_SESSION] = 3,
+     [SIGNAL_NEXT] = 1,
+     [SIGNAL_ANSWER] = 1,
      [SIGNAL_WORDS] = 1.5,
      [SIGNAL_WORDS_PAIR] = 5,
      [SIGNAL_SESSION_WORDS] = 2,
@@ -190,6 +194,20 @@ static void score_dialogue(const struct scoring *s, size_t t) {
         signals[SIGNAL_DATE] = (float)timewords_fit(q->ranges, q->range_count, turn->at_ms);
 }
 
+/* What is said next often takes up what was said; and who answers a question that is close to ours
+ * answers ours. Both found after memory.md, on both sets: together +0.4 points of recall@10, and 0.8
+ * with questions that name the wrong one. */
+static void score_neighbours(const struct scoring *s) {
+    const struct score_turn *turns = s->in->turns;
+    for (size_t t = 1; t < s->n && s->has_vectors; t++) {
+        if (!follows(s->in, t))
+            continue;
+        s->out->signals[t - 1][SIGNAL_NEXT] = s->out->signals[t][SIGNAL_SENTENCE];
+        if (turns[t - 1].is_question)
+            s->out->signals[t][SIGNAL_ANSWER] = s->out->signals[t - 1][SIGNAL_SENTENCE];
+    }
+}
+
 static void weigh(const struct scoring *s) {
     const double *weight = weights[s->has_vectors];
     for (size_t t = 0; t < s->n; t++) {
@@ -214,6 +232,7 @@ void score_turns(struct arena *arena, const struct score_input *input,
     score_words(&s);
     for (size_t t = 0; t < s.n; t++)
         score_dialogue(&s, t);
+    score_neighbours(&s);
     score_sessions(&s);
     weigh(&s);
 }
@@ -271,6 +290,8 @@ static const struct field signal_rows[] = {
     {"sentence", FIELD_NUMBER, .is_required = true, .help = "The best sentence is close in meaning."},
     {"pair", FIELD_NUMBER, .is_required = true, .help = "It and what was said just before are close in meaning."},
     {"session", FIELD_NUMBER, .is_required = true, .help = "The best sentences of the same sitting are close in meaning."},
+    {"next", FIELD_NUMBER, .is_required = true, .help = "What was said just after is close in meaning."},
+    {"answer", FIELD_NUMBER, .is_required = true, .help = "It follows a question that is close in meaning."},
     {"words", FIELD_NUMBER, .is_required = true, .help = "It has the question's words."},
     {"words_pair", FIELD_NUMBER, .is_required = true, .help = "It and what was said just before have the question's words."},
     {"words_next", FIELD_NUMBER, .is_required = true, .help = "What was said just after has the question's words."},

@@ -1,0 +1,6 @@
+/* The routes of recall: what is indexed of a conversation, and what can be found in it. */
+#pragma once
+
+#include "net/router.h"
+
+extern const struct route recall_routes[];
