@@ -305,6 +305,59 @@ export interface Doctor {
   items: Finding[];
 }
 
+export interface Embedder {
+  provider: 'none' | 'builtin' | 'openai' | 'ollama';
+  base_url: string;
+  model: string;
+  /** A key is kept for it. */
+  has_key: boolean;
+  /** Width of its vectors; 0: not known yet. */
+  dims: number;
+  /** working: something waits to be embedded; failing: its endpoint does, and is left alone for a while; unavailable: this build has no weights. */
+  state: 'none' | 'ready' | 'working' | 'failing' | 'unavailable';
+  /** Of the last failure, in plain words. */
+  error: string | null;
+  /** This build can embed by itself. */
+  builtin_is_available: boolean;
+  /** Items whose words are still to be written. */
+  words_pending: number;
+  /** Items that are still to be embedded. */
+  vectors_pending: number;
+  /** Items that can be found by meaning. */
+  items: number;
+  /** Their pieces, one vector each; those of a change under way are among them. */
+  vectors: number;
+  /** Size of their files. */
+  bytes: number;
+  /** The change under way. */
+  next: EmbedderChange | null;
+}
+
+export interface EmbedderChange {
+  provider: 'none' | 'builtin' | 'openai' | 'ollama';
+  base_url: string;
+  model: string;
+  has_key: boolean;
+  /** Width of its vectors; 0: not known yet. */
+  dims: number;
+  /** Items that are embedded by it. */
+  done: number;
+  /** Of so many; grows while they are listed. */
+  total: number;
+  /** Why it does not go on. */
+  error: string | null;
+}
+
+export interface EmbedderTest {
+  /** It embeds. */
+  ok: boolean;
+  /** Width of its vectors. */
+  dims: number;
+  total_ms: number;
+  /** What went wrong, in plain words. */
+  error: string | null;
+}
+
 export interface Finding {
   /** note: works, but worth knowing. */
   level: 'ok' | 'note' | 'fail';
