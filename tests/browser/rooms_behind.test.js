@@ -122,7 +122,7 @@ describe("behind the stage", () => {
   });
 
   it("behind: an invitation brings somebody in, who sees only their own", async () => {
-    await page.goto(`${server.url}/profile/invites`);
+    await page.goto(`${server.url}/admin/invites`);
     await page.getByRole("button", { name: "New invitation" }).click();
     await page.getByLabel("For whom").fill("Mia");
     await page.getByRole("button", { name: "Create the link" }).click();
@@ -147,7 +147,7 @@ describe("behind the stage", () => {
   });
 
   it("behind: a model by hand is tried, and speaks next", async () => {
-    await page.goto(`${server.url}/profile/models`);
+    await page.goto(`${server.url}/admin/models`);
     await page.getByRole("button", { name: "Add a model" }).click();
     await page.getByLabel("Address").fill(`http://127.0.0.1:${model.address().port}/v1`);
     await page.getByLabel("Model", { exact: true }).fill("small-talk");

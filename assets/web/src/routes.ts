@@ -27,6 +27,8 @@ export const routes: PageRoute[] = [
   { path: '/character/:id/edit', title: 'common.title_edit_character', load: page(() => import('./pages/Editor.svelte')) },
   { path: '/chat/:id', title: 'common.title_conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
   { path: '/chats', title: 'common.chats', load: page(() => import('./pages/Chats.svelte')) },
+  { path: '/admin', title: 'common.admin', load: page(() => import('./pages/Admin.svelte')) },
+  { path: '/admin/:section', title: 'common.admin', load: page(() => import('./pages/Admin.svelte')) },
   { path: '/profile', title: 'common.settings', load: page(() => import('./pages/Profile.svelte')) },
   { path: '/profile/:section', title: 'common.settings', load: page(() => import('./pages/Profile.svelte')) },
 ];

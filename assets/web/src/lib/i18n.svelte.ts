@@ -181,6 +181,15 @@ export function number(n: number): string {
   return words.number(n);
 }
 
+const BYTE_UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
+
+/** A size as people say it: 3.4 MB. */
+export function bytes(n: number): string {
+  const step = n < 1 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(n) / 3));
+  const style = { style: 'unit', unit: BYTE_UNITS[step] ?? 'byte', unitDisplay: step === 0 ? 'long' : 'short', maximumFractionDigits: 1 } as const;
+  return new Intl.NumberFormat(words.locale, style).format(n / 1000 ** step);
+}
+
 /** A share from 0 to 1, as percent. */
 export function percent(share: number): string {
   return share.toLocaleString(words.locale, { style: 'percent' });
