@@ -26,6 +26,7 @@
 #include "character/character.h"
 #include "character/character_api.h"
 #include "conversation/conversation_api.h"
+#include "conversation/import_api.h"
 #include "conversation/live.h"
 #include "conversation/room.h"
 #include "conversation/sweep.h"
@@ -37,6 +38,7 @@
 #include "loop/pool.h"
 #include "lore/lore.h"
 #include "lore/lore_api.h"
+#include "memory/recall_api.h"
 #include "memory/turn.h"
 #include "model/chat.h"
 #include "model/embedder_api.h"
@@ -79,28 +81,14 @@ const struct setting *const app_settings[] = {
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,
-    setup_routes,
-    account_routes,
-    session_routes,
-    profile_routes,
-    people_routes,
-    character_routes,
-    discovery_routes,
-    character_file_routes,
-    lore_routes,
-    model_routes,
-    embedder_routes,
-    conversation_routes,
-    message_routes,
-    say_routes,
-    live_routes,
-    ws_routes,
-    settings_routes,
-    job_routes,
-    admin_routes,
-    openapi_routes,
-    NULL,
+    health_routes,       setup_routes,     account_routes,
+    session_routes,      profile_routes,   people_routes,
+    character_routes,    discovery_routes, character_file_routes,
+    lore_routes,         model_routes,     embedder_routes,
+    conversation_routes, import_routes,    recall_routes,
+    message_routes,      say_routes,       live_routes,
+    ws_routes,           settings_routes,  job_routes,
+    admin_routes,        openapi_routes,   NULL,
 };
 
 static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
