@@ -3,6 +3,7 @@
  * works beside a running server (SQLite's locks keep them apart).
  */
 #include "command.h"
+#include "command_reindex.h"
 
 #include "account/account.h"
 #include "admin/doctor.h"
@@ -242,6 +243,7 @@ static const struct {
     {"user", "add", user_add},
     {"user", "list", user_list},
     {"user", "reset-password", user_reset_password},
+    {"reindex", NULL, command_reindex},
     {"test", "openapi", test_openapi},
     {"test", "routes", test_routes},
     {"test", "sql", test_sql},

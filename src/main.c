@@ -21,6 +21,7 @@ static const char usage[] =
     "  troupe user add EMAIL [--role ROLE] [--name NAME] [--password-stdin]\n"
     "  troupe user list\n"
     "  troupe user reset-password EMAIL [--password-stdin]\n"
+    "  troupe reindex                       makes all words and vectors of the search again, offline\n"
     "  troupe version                       version, schema, libraries\n"
     "\n"
     "Every command takes --config FILE (default ./troupe.ini if it is there), --data DIR (default ./troupe-data, or the\n"

@@ -22,8 +22,6 @@
 
 #include "base/banned.h"
 
-#define COUNT_LIMIT 10000 /* counted exactly; beyond it the background's own count is shown */
-
 struct embedder_body {
     struct str provider, base_url, model, api_key;
 };
@@ -80,12 +78,6 @@ static const struct shape test_shape = {"EmbedderTest", test_rows, "What embeddi
 
 /* --- showing ---------------------------------------------------------------------------------- */
 
-static int64_t count(const struct encoder *encoder, int64_t id) {
-    int64_t rows = queue_count(store_reader(), id, COUNT_LIMIT);
-    return rows == COUNT_LIMIT && encoder != NULL && encoder->pending > rows ? encoder->pending
-                                                                             : rows;
-}
-
 static void write_row(struct json *json, const struct encoder_row *row) {
     JSON_STR(json, "provider", row->provider.len ? row->provider : STR("none"));
     JSON_STR(json, "base_url", row->base_url.at ? row->base_url : STR(""));
@@ -125,15 +117,16 @@ static const char *state_of(const struct encoder *encoder, int64_t waiting) {
 static void reply_embedder(struct request *request) {
     const struct encoder *active = &the_index.encoders[ENCODER_ACTIVE];
     struct vector_stats stats = the_index.has_vectors ? vector_stats() : (struct vector_stats){0};
-    int64_t words = count(NULL, 0), vectors = active->is_there ? count(active, active->row.id) : 0;
+    struct index_progress progress = index_progress();
+    int64_t waiting = progress.words + progress.vectors;
     struct json *json = reply_json(request);
     json_object_begin(json);
     write_row(json, &active->row);
-    JSON_STR(json, "state", str_from(state_of(active, words + vectors)));
+    JSON_STR(json, "state", str_from(state_of(active, waiting)));
     write_error(json, active);
     JSON_BOOL(json, "builtin_is_available", embed_builtin.is_available());
-    JSON_INT(json, "words_pending", words);
-    JSON_INT(json, "vectors_pending", active->is_there ? words + vectors : 0);
+    JSON_INT(json, "words_pending", progress.words);
+    JSON_INT(json, "vectors_pending", active->is_there ? waiting : 0);
     JSON_INT(json, "items", stats.items);
     JSON_INT(json, "vectors", stats.parts);
     JSON_INT(json, "bytes", stats.bytes);

@@ -12,6 +12,13 @@ extern const struct job_kind index_jobs[]; /* listed by app.c */
 MUST_USE enum err index_reindex(store_done_fn done, void *ctx);
 /* Nothing waits that has not been tried. */
 bool index_is_idle(void);
+
+struct index_progress {
+    int64_t words, vectors; /* items that wait; counted up to 10,000, then roughly */
+    bool has_encoder;       /* vectors can be made here at all */
+    const char *trouble;    /* of the encoder's last failure; "" */
+};
+struct index_progress index_progress(void);
 /* Chooses an encoder: it is built in the background and then takes over; the one that is in use
  * only gets its key anew. row: provider, base_url, model, key_sealed, dims (0: not known); stays
  * until done. has_key: key_sealed was said. E_BUSY: another change is being written. */

@@ -347,18 +347,32 @@ bool index_is_idle(void) {
     bool is_idle = !re.is_listing && !re.is_ending && !re.is_healing &&
                    !the_index.words_rebuild.is_there && !queue_has_fresh(db, 0);
     for (int at = 0; at < ENCODER_PLACES; at++)
-        if (the_index.encoders[at].is_there)
+        if (encoder_is_usable(&the_index.encoders[at]))
             is_idle = is_idle && !the_index.rebuilds[at].is_there &&
                       !queue_has_fresh(db, the_index.encoders[at].row.id);
     return is_idle;
 }
 
+/* Rows of an encoder, exactly while they are few. */
+static int64_t count_rows(const struct encoder *encoder) {
+    if (!encoder->is_there)
+        return 0;
+    int64_t rows = queue_count(store_reader(), encoder->row.id, COUNT_LIMIT);
+    return rows == COUNT_LIMIT && encoder->pending > rows ? encoder->pending : rows;
+}
+
+struct index_progress index_progress(void) {
+    const struct encoder *active = &the_index.encoders[ENCODER_ACTIVE];
+    return (struct index_progress){
+        .words = queue_count(store_reader(), 0, COUNT_LIMIT),
+        .vectors = count_rows(active),
+        .has_encoder = encoder_is_usable(active),
+        .trouble = active->trouble,
+    };
+}
+
 void rebuild_progress(int64_t *done, int64_t *total) {
-    const struct encoder *encoder = &the_index.encoders[ENCODER_BUILDING];
-    int64_t left =
-        encoder->is_there ? queue_count(store_reader(), encoder->row.id, COUNT_LIMIT) : 0;
-    if (left == COUNT_LIMIT && encoder->pending > left)
-        left = encoder->pending;
+    int64_t left = count_rows(&the_index.encoders[ENCODER_BUILDING]);
     *total = the_index.rebuilds[ENCODER_BUILDING].total;
     *done = *total > left ? *total - left : 0;
 }
