@@ -6,11 +6,12 @@
 
 const struct embedder_kernel *const embedder_kernels[] = {
 #ifdef __x86_64__
-    &embedder_kernel_avx512,
-    &embedder_kernel_avx2,
+    &embedder_kernel_avx512, &embedder_kernel_avx2,
 #endif
-    &embedder_kernel_plain,
-    NULL,
+#ifdef __aarch64__
+    &embedder_kernel_dot,    &embedder_kernel_neon,
+#endif
+    &embedder_kernel_plain,  NULL,
 };
 
 const struct embedder_kernel *embedder_kernel_best(void) {
