@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "character/character.h"
 #include "conversation/conversation_store.h"
+#include "conversation/turn.h"
 
 #include <string.h>
 
@@ -117,6 +118,7 @@ static const struct field conversation_rows[] = {
     {"pinned", FIELD_BOOL, .is_required = true, .help = "Stands first in lists."},
     {"archived", FIELD_BOOL, .is_required = true, .help = "Out of the way."},
     {"unread", FIELD_INT, .is_required = true, .help = "Replies that nobody has seen."},
+    {"speaking", FIELD_BOOL, .is_required = true, .help = "A reply is under way."},
     {"last_line", FIELD_TEXT, .is_required = true, .help = "The beginning of the newest message."},
     {"last_message_at", FIELD_TIME, .is_required = true, .help = "When something was last said."},
     {"revision", FIELD_INT, .is_required = true, .help = "Raised by every change of title, settings and the like."},
@@ -247,6 +249,7 @@ void conversation_write(struct json *json, const struct conversation *c,
     JSON_BOOL(json, "pinned", c->pinned);
     JSON_BOOL(json, "archived", c->archived);
     JSON_INT(json, "unread", c->unread);
+    JSON_BOOL(json, "speaking", turn_is_running(c->id));
     JSON_STR(json, "last_line", c->last_line);
     JSON_TIME(json, "last_message_at", c->last_message_at);
     JSON_INT(json, "revision", c->revision);

@@ -19,6 +19,7 @@ const page = (load: () => Promise<unknown>): Loader => load as Loader;
 
 export const routes: PageRoute[] = [
   { path: '/', title: 'common.the_stage', load: page(() => import('./pages/Home.svelte')) },
+  { path: '/discover', title: 'common.discover', load: page(() => import('./pages/Discover.svelte')) },
   { path: '/setup', title: 'common.title_set_up', open: true, load: page(() => import('./pages/Setup.svelte')) },
   { path: '/sign-in', title: 'common.title_sign_in', open: true, load: page(() => import('./pages/SignIn.svelte')) },
   { path: '/register', title: 'common.title_register', open: true, load: page(() => import('./pages/Register.svelte')) },

@@ -219,6 +219,8 @@ export interface Conversation {
   archived: boolean;
   /** Replies that nobody has seen. */
   unread: number;
+  /** A reply is under way. */
+  speaking: boolean;
   /** The beginning of the newest message. */
   last_line: string;
   /** When something was last said. */

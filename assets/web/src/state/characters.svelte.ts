@@ -5,6 +5,15 @@ import type { Id, Page } from '../api/common';
 import type { Character, CharacterSummary, ImportReport, Tag } from '../api/types';
 
 export type CharacterDraft = Partial<Character>;
+/** What is asked of the cast: words, a tag, a tier, an order, and whose. */
+export interface Question {
+  q: string;
+  tag: string;
+  tier: '' | CharacterSummary['content_tier'];
+  sort: 'relevance' | 'new';
+  whose: 'all' | 'mine' | 'trash';
+}
+export const EVERYBODY: Question = { q: '', tag: '', tier: '', sort: 'new', whose: 'all' };
 export type ExportFormat = 'v3_png' | 'v2_png' | 'v3_json';
 
 const PAGE_SIZE = 40;
@@ -19,15 +28,15 @@ class Characters {
   loading = $state(false);
   loaded = $state(false);
   #asked = 0;
-  #last = { query: '', tag: '' };
+  #last: Question = EVERYBODY;
 
   /** Reads the first page for what is typed and picked; an answer that was overtaken by a newer question is dropped. */
-  async find(query: string, tag: string): Promise<void> {
+  async find(question: Question): Promise<void> {
     const asked = ++this.#asked;
-    this.#last = { query, tag };
+    this.#last = question;
     this.loading = true;
     try {
-      const page = await this.#page(query, tag, null);
+      const page = await this.#page(question, null);
       if (asked === this.#asked) {
         this.list = page.items;
         this.cursor = page.next_cursor;
@@ -43,18 +52,18 @@ class Characters {
   /** The same question again, after something changed. */
   async again(): Promise<void> {
     if (this.loaded) {
-      await Promise.all([this.find(this.#last.query, this.#last.tag), this.loadAround()]);
+      await Promise.all([this.find(this.#last), this.loadAround()]);
     }
   }
 
-  async more(query: string, tag: string): Promise<void> {
+  async more(): Promise<void> {
     if (!this.cursor || this.loading) {
       return;
     }
     const asked = this.#asked;
     this.loading = true;
     try {
-      const page = await this.#page(query, tag, this.cursor);
+      const page = await this.#page(this.#last, this.cursor);
       if (asked === this.#asked) {
         this.list = [...this.list, ...page.items];
         this.cursor = page.next_cursor;
@@ -64,10 +73,11 @@ class Characters {
     }
   }
 
-  #page(query: string, tag: string, cursor: string | null): Promise<Page<CharacterSummary>> {
-    return query || tag
-      ? client.get<Page<CharacterSummary>>('/characters/search', { q: query, tag, limit: PAGE_SIZE, cursor })
-      : client.get<Page<CharacterSummary>>('/characters', { limit: PAGE_SIZE, cursor });
+  #page({ q, tag, tier, sort, whose }: Question, cursor: string | null): Promise<Page<CharacterSummary>> {
+    const narrow = { limit: PAGE_SIZE, cursor, ...(tag && { tag }), ...(tier && { tier }) };
+    return q
+      ? client.get<Page<CharacterSummary>>('/characters/search', { ...narrow, q, sort })
+      : client.get<Page<CharacterSummary>>('/characters', { ...narrow, mine: whose === 'mine', trash: whose === 'trash' });
   }
 
   /** A few that answer to these words, without touching what the stage shows. */
