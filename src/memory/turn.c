@@ -61,11 +61,11 @@ static double product_before(struct db *db, const struct index_vectors *vectors,
         return 0;
     struct arena arena;
     arena_init(&arena);
-    float *values = arena_alloc(&arena, sizeof(float) * PIECES_LIMIT * vectors->dims);
+    float *values = arena_alloc(&arena, sizeof(float) * PREVIOUS_PARTS * vectors->dims);
     double *other = arena_alloc(&arena, sizeof(double) * vectors->dims);
     double product = USUAL_PRODUCT;
     uint16_t parts = 0;
-    if (pool_vector_get(vectors->space, previous, vectors->dims, values, PIECES_LIMIT, &parts) ==
+    if (pool_vector_get(vectors->space, previous, vectors->dims, values, PREVIOUS_PARTS, &parts) ==
             E_OK &&
         parts > 0) {
         double other_length = add_up(values, parts, vectors->dims, other), dot = 0;

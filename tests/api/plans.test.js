@@ -35,7 +35,9 @@ async function statements() {
 }
 
 test("a chat turn costs so many statements and no more, however long the talk is", async () => {
-  const CEILING = 40; // counted 34 when this was written: 12 to admit and recall, 9 to record, 7 to keep, the rest to answer
+  // Counted 36 for the turn itself (12 to admit and recall, 10 to record, 8 to keep, the rest to answer), and some 20 of the index, which
+  // gives both messages their words and vectors in the background and shares a count with it.
+  const CEILING = 62;
   const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
   const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
   const cost = async (body) => {
@@ -51,5 +53,5 @@ test("a chat turn costs so many statements and no more, however long the talk is
   assert.ok(short <= CEILING, `a turn ran ${short} statements`);
   assert.ok(long <= CEILING + 2, `a turn in a long talk ran ${long} statements`);
   const plain = await cost({ content: "no reply", reply: false });
-  assert.ok(plain <= 14, `a stored message ran ${plain} statements`);
+  assert.ok(plain <= 30, `a stored message ran ${plain} statements`);
 });
