@@ -187,7 +187,8 @@ void asset_security_headers(struct request *request) {
         "media-src 'self' blob:; font-src 'self'; connect-src 'self' ws://" STR_FMT
         " wss://" STR_FMT "; worker-src 'self'; manifest-src 'self'; object-src 'none'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types svelte-trusted-html",
+        "require-trusted-types-for 'script'; trusted-types svelte-trusted-html "
+        "troupe-worker",
         STR_ARG(host), STR_ARG(host));
     reply_header(request, "Content-Security-Policy", policy);
     reply_header(request, "Cross-Origin-Opener-Policy", STR("same-origin"));
@@ -209,7 +210,8 @@ static void serve(struct request *request, const struct embedded *file) {
     reply_header(request, "Accept-Ranges", STR("bytes"));
     if (chosen.coding.at != NULL)
         reply_header(request, "Content-Encoding", chosen.coding);
-    if (str_starts(file->mime, STR("text/html")))
+    /* A worker is held to the policy of its own answer, not to that of the page that started it. */
+    if (str_starts(file->mime, STR("text/html")) || str_eq(file->name, STR("web/sw.js")))
         asset_security_headers(request);
     answer_bytes(request, file, &chosen);
 }

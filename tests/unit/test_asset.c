@@ -13,6 +13,7 @@ static const struct embedded FILES[] = {
     {.name = S("web/icon.png"), .mime = S("image/png"), .bytes = S("PNGPNG"), .etag = S("\"h3\"")},
     {.name = S("web/index.html"), .mime = S("text/html; charset=utf-8"), .bytes = S("<html>"), .gzip = S("gzhtml"),
      .etag = S("\"h4\""), .etag_gzip = S("\"h4-gz\"")},
+    {.name = S("web/sw.js"), .mime = S("text/javascript; charset=utf-8"), .bytes = S("worker"), .etag = S("\"h7\"")},
     {.name = S("web/über uns.txt"), .mime = S("text/plain; charset=utf-8"), .bytes = S("us"), .etag = S("\"h5\"")},
     {.name = S("secret.sql"), .mime = S("text/plain"), .bytes = S("no"), .etag = S("\"h6\"")},
 };
@@ -243,11 +244,19 @@ static void headers_fit_the_kind_of_file(void **state) {
                                          "form-action 'self'",
                                          "object-src 'none'",
                                          "ws://localhost wss://localhost",
-                                         "require-trusted-types-for 'script'"};
+                                         "require-trusted-types-for 'script'",
+                                         "trusted-types svelte-trusted-html troupe-worker\r\n"};
     for (size_t i = 0; i < COUNT_OF(POLICY); i++)
         if (!said(POLICY[i]))
             fail_msg("the policy lacks %s: %s", POLICY[i], out.at);
     assert_false(said("unsafe-inline") || said("unsafe-eval"));
+    assert_int_equal(ask("GET", "/sw.js", ""),
+                     200); /* asked for at each start, under a policy of its own */
+    assert_true(said("Content-Type: text/javascript; charset=utf-8\r\n"));
+    assert_true(said("Cache-Control: no-cache\r\n"));
+    assert_true(said("default-src 'none'"));
+    assert_int_equal(ask("GET", "/icon.png", ""), 200);
+    assert_false(said("Content-Security-Policy"));
     assert_int_equal(ask("HEAD", "/", ""), 200);
     assert_string_equal(body(), "");
     assert_true(said("Content-Length: 6\r\n"));

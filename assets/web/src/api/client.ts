@@ -6,6 +6,7 @@
 // A POST carries an Idempotency-Key; so when the network breaks under it, it may be sent again without doing it twice.
 
 import { t } from '../lib/i18n.svelte';
+import type { Kept } from './kept';
 import type { Problem, SignedIn } from './types';
 
 export class ApiError extends Error {
@@ -41,6 +42,11 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : t('common.went_wrong');
 }
 
+/** No answer at all: no network, or no server. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 0;
+}
+
 export interface CallOptions {
   query?: Record<string, string | number | boolean | null | undefined>;
   body?: unknown;
@@ -67,6 +73,8 @@ const RENEW_BEFORE_MS = 20_000;
 
 export class Client {
   onSignedOut: () => void = () => {};
+  /** Where reads are kept, and found again while the server cannot be reached. */
+  kept: Kept | null = null;
   #token: string | null = null;
   #expiresAt = 0;
   #refreshing: Promise<boolean> | null = null;
@@ -104,7 +112,21 @@ export class Client {
   }
 
   get<T>(path: string, query?: CallOptions['query'], signal?: AbortSignal): Promise<T> {
-    return this.call<T>('GET', path, { ...(query ? { query } : {}), ...(signal ? { signal } : {}) });
+    return this.#keeping(path, queryText(query), () => this.call<T>('GET', path, { ...(query ? { query } : {}), ...(signal ? { signal } : {}) }));
+  }
+
+  async #keeping<T>(path: string, query: string, ask: () => Promise<T>): Promise<T> {
+    try {
+      const value = await ask();
+      void this.kept?.keep(path, query, value);
+      return value;
+    } catch (error) {
+      const found = isUnreachable(error) ? await this.kept?.read(path, query).catch(() => undefined) : undefined;
+      if (found === undefined) {
+        throw error;
+      }
+      return found as T;
+    }
   }
 
   post<T>(path: string, body: unknown = {}, options: CallOptions = {}): Promise<T> {
@@ -133,8 +155,13 @@ export class Client {
 
   /** A read that also gives the ETag, for the change that will follow it. */
   async read<T>(path: string): Promise<{ value: T; etag: string | null }> {
-    const response = await this.send('GET', path, {});
-    return { value: (await response.json()) as T, etag: response.headers.get('etag') };
+    let etag: string | null = null;
+    const value = await this.#keeping(path, '', async () => {
+      const response = await this.send('GET', path, {});
+      etag = response.headers.get('etag');
+      return (await response.json()) as T;
+    });
+    return { value, etag };
   }
 
   /** The raw answer of a call that succeeded; for downloads and streams. */
@@ -193,7 +220,7 @@ export class Client {
         if (options.signal?.aborted) {
           throw error;
         }
-        if (!repeatable || tries >= RETRIES) {
+        if (!repeatable || tries >= RETRIES || globalThis.navigator?.onLine === false) {
           throw new ApiError(0, null);
         }
         await new Promise((resolve) => setTimeout(resolve, this.#retryWaitMs * (tries + 1)));

@@ -1,11 +1,13 @@
 // Who is here. Holds the user, not the token (that is api/client's), and tells other tabs about signing out.
 
-import { client } from '../api/client';
+import { client, isUnreachable } from '../api/client';
+import { kept } from '../api/kept';
 import type { SetupState, SignedIn, User } from '../api/types';
 import { settings } from './settings.svelte';
 
-// Not a credential: only a hint that a refresh cookie may exist, so that a stranger's first visit asks nothing in vain.
+// Not a credential: only who was here last, so that a stranger's first visit asks nothing in vain.
 const HINT = 'troupe.was-here';
+const ASK_AGAIN_MS = 8000;
 const DRAFTS = 'troupe.draft.';
 
 class Session {
@@ -13,26 +15,72 @@ class Session {
   setup = $state<SetupState | null>(null);
   ready = $state(false);
   failed = $state('');
+  /** The server cannot be reached: what is shown was kept from before. */
+  away = $state(false);
   #channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('troupe-session') : null;
 
   isStaff = $derived(this.user?.role === 'owner' || this.user?.role === 'admin');
 
   async start(): Promise<void> {
     client.onSignedOut = () => this.#left();
+    client.kept = kept;
     this.#channel?.addEventListener('message', () => this.#left());
     this.ready = false;
     this.failed = '';
     try {
-      if (localStorage.getItem(HINT) && (await client.refresh())) {
-        this.user = await client.get<User>('/users/me');
+      const person = localStorage.getItem(HINT);
+      if (person && (await client.refresh())) {
+        kept.open(person);
+        this.#welcome(await client.get<User>('/users/me'));
       } else {
         localStorage.removeItem(HINT);
         await this.readSetup();
       }
       this.ready = true;
     } catch (error) {
-      this.failed = error instanceof Error ? error.message : String(error);
+      if (!(await this.#fromKept(error))) {
+        this.failed = error instanceof Error ? error.message : String(error);
+      }
     }
+  }
+
+  /** Without a server, but with what it said before: the app opens to be read, and asks again until it is answered. */
+  async #fromKept(error: unknown): Promise<boolean> {
+    const person = localStorage.getItem(HINT);
+    if (!person || !isUnreachable(error)) {
+      return false;
+    }
+    kept.open(person);
+    const user = (await kept.read('/users/me', '')) as User | undefined;
+    if (!user) {
+      return false;
+    }
+    this.user = user;
+    this.away = true;
+    this.ready = true;
+    this.#comeBack();
+    return true;
+  }
+
+  #comeBack(): void {
+    const ask = async (): Promise<void> => {
+      if (this.away && (await client.refresh())) {
+        this.away = false;
+        clearInterval(timer);
+        removeEventListener('online', knock);
+      } else if (this.away) {
+        this.#left();
+      }
+    };
+    const knock = (): void => void ask().catch(() => {});
+    const timer = setInterval(knock, ASK_AGAIN_MS);
+    addEventListener('online', knock);
+  }
+
+  #welcome(user: User): void {
+    this.user = user;
+    localStorage.setItem(HINT, user.id);
+    kept.open(user.id);
   }
 
   async readSetup(): Promise<void> {
@@ -66,8 +114,7 @@ class Session {
 
   enter(answer: SignedIn): void {
     client.signedIn(answer);
-    localStorage.setItem(HINT, '1');
-    this.user = answer.user;
+    this.#welcome(answer.user);
   }
 
   /** Everything personal leaves this browser: memory by a fresh start of the page, drafts by hand. */
@@ -78,7 +125,7 @@ class Session {
     Object.keys(localStorage)
       .filter((key) => key.startsWith(DRAFTS))
       .forEach((key) => localStorage.removeItem(key));
-    location.assign('/sign-in');
+    void kept.forget().finally(() => location.assign('/sign-in'));
   }
 }
 

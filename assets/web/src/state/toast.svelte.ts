@@ -17,9 +17,13 @@ class Toasts {
   list = $state<Toast[]>([]);
   #next = 1;
 
-  say(text: string, action?: Toast['action'], tone: Toast['tone'] = 'plain'): void {
+  /** A notice that stays is there until it is answered. */
+  say(text: string, action?: Toast['action'], tone: Toast['tone'] = 'plain', stays = false): void {
     const toast: Toast = { id: this.#next++, tone, text, ...(action ? { action } : {}) };
     this.list = [...this.list, toast].slice(-SHOWN_AT_ONCE);
+    if (stays) {
+      return;
+    }
     setTimeout(() => this.dismiss(toast.id), action || tone === 'bad' ? SHOWN_WITH_ACTION_MS : SHOWN_MS);
   }
 
