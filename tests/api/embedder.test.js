@@ -1,0 +1,96 @@
+// The encoder that the house brings along, from outside: what it takes when it is awake, that it goes to sleep again, that it holds up nobody, and where its
+// weights may be. What its vectors are worth is in tests/unit/test_embedder.c, what is found by them in memory_recall.test.js.
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { binary, start, until } from "./harness.js";
+
+const isSanitized = readFileSync(binary).includes("__asan_init");
+const weights = join(dirname(binary), "generated/embedder.weights");
+const MB = 1e6;
+
+const residentOf = (t) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${t.child.pid}/status`, "utf8"))[1]) * 1024;
+const embedder = async (t) => (await t.api("GET", "/admin/embedder")).json;
+
+const PLACES = ["market", "harbour", "library", "old mill", "station", "garden", "bakery", "chapel", "museum", "bridge"];
+const THINGS = ["a brass compass", "seven lemons", "a letter from my aunt", "the blue umbrella", "a jar of honey", "two tickets", "somebody's violin"];
+const line = (n) => `I walked to the ${PLACES[n % 10]} today, it was number ${n}. There I found ${THINGS[n % 7]} and took it home. What would you have done with it?`;
+
+async function importTalk(t, count) {
+  const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
+  const messages = Array.from({ length: count }, (_, n) => ({ role: n % 2 ? "assistant" : "user", name: n % 2 ? "Ada" : "Olive", content: line(n), created_at: new Date(Date.UTC(2025, 0, 1, 0, n)).toISOString() }));
+  const answer = await t.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages });
+  assert.equal(answer.status, 201, answer.text);
+  return answer.json.conversation;
+}
+
+const settled = (t) => until(async () => {
+  const now = await embedder(t);
+  return now.vectors_pending === 0 && now.words_pending === 0;
+}, "everything is embedded", 120000);
+
+test("awake it takes at most 60 MB with the whole house; after half a minute of rest its pages are gone", { skip: isSanitized && "a sanitizer has memory of its own" }, async (c) => {
+  const t = await start();
+  const asleep = residentOf(t);
+  await importTalk(t, 200);
+  let awake = 0;
+  await until(async () => {
+    awake = Math.max(awake, residentOf(t));
+    return (await embedder(t)).vectors_pending === 0;
+  }, "everything is embedded", 60000);
+  assert.ok(awake > asleep + 10 * MB, `it was awake: ${asleep / MB} MB, then ${awake / MB} MB`);
+  assert.ok(awake <= 60 * MB, `${awake / MB} MB when awake`);
+  t.moveClock(31000);
+  await until(() => residentOf(t) < awake - 12 * MB, "its pages leave the process");
+  c.diagnostic(`${(asleep / MB).toFixed(1)} MB asleep, ${(awake / MB).toFixed(1)} MB awake, ${(residentOf(t) / MB).toFixed(1)} MB after the rest`);
+  await importTalk(t, 4); // and it wakes again
+  await settled(t);
+  await t.stop();
+});
+
+test("while thousands of sentences are embedded, questions and requests are answered as ever", async (c) => {
+  const t = await start();
+  const conversation = await importTalk(t, 20);
+  await settled(t);
+  await importTalk(t, isSanitized ? 300 : 2000);
+  const times = [];
+  let stillPending = 0;
+  for (let i = 0; i < 10; i++) {
+    const began = performance.now();
+    const answer = await t.api("GET", `/memory/${conversation.id}/search?q=${encodeURIComponent(`Who played the violin near the ${PLACES[i]}?`)}`);
+    times.push(performance.now() - began);
+    assert.equal(answer.status, 200, answer.text);
+    assert.ok(answer.json.items.length > 0);
+    stillPending = (await embedder(t)).vectors_pending;
+  }
+  assert.ok(stillPending > 0, "the background was at work all the time");
+  times.sort((a, b) => a - b);
+  c.diagnostic(`a question took ${times[5].toFixed(1)} ms in the middle, ${times[9].toFixed(1)} ms at most`);
+  assert.ok(times[5] < (isSanitized ? 1000 : 150), `${times[5]} ms in the middle`);
+  await settled(t);
+  await t.stop();
+});
+
+test("the weights may be a file that a setting names; a file that is cut off is refused, and words still find", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "troupe-weights-"));
+  const named = join(dir, "some.weights"), cut = join(dir, "cut.weights");
+  assert.ok(existsSync(weights), `${weights} is missing: it is made with the binary`);
+  symlinkSync(weights, named);
+  let t = await start({ settings: { "embedder.weights": named } });
+  assert.equal((await embedder(t)).state, "ready");
+  await importTalk(t, 10);
+  await settled(t);
+  assert.equal((await embedder(t)).vectors, 30);
+  await t.stop();
+  copyFileSync(weights, cut);
+  truncateSync(cut, 1 << 20);
+  t = await start({ settings: { "embedder.weights": cut } });
+  await until(() => /weights could not be used/.test(t.logText()), "the log says so");
+  const conversation = await importTalk(t, 30);
+  const { items } = (await t.api("GET", `/memory/${conversation.id}/search?q=violin`)).json;
+  assert.match(items[0].text, /violin/);
+  await t.stop();
+  rmSync(dir, { recursive: true });
+});
