@@ -14,6 +14,7 @@
 
 enum { DIGEST_TURN, DIGEST_PAIR };
 
+#define PREVIOUS_PARTS 16 /* of the turn before: more would not turn its mean */
 #define USUAL_PRODUCT \
     0.3 /* of the vectors of two turns that follow one another, where one is not known */
 
