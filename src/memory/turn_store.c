@@ -397,3 +397,8 @@ enum err turn_totals(struct db *db, int64_t conversation_id, int slot, int64_t *
     }
     return stmt_done(s);
 }
+
+enum err turn_total(struct db *db, int64_t conversation_id, int64_t *turns) {
+    int64_t with_vectors;
+    return turn_totals(db, conversation_id, 0, turns, &with_vectors);
+}

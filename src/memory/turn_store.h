@@ -81,3 +81,5 @@ MUST_USE enum err turn_show(struct db *db, struct arena *arena, int64_t message_
 /* Turns of a conversation, and those whose vectors are there. */
 MUST_USE enum err turn_totals(struct db *db, int64_t conversation_id, int slot, int64_t *turns,
                               int64_t *with_vectors);
+/* Only the turns. */
+MUST_USE enum err turn_total(struct db *db, int64_t conversation_id, int64_t *turns);
