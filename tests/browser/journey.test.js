@@ -188,6 +188,7 @@ describe("the first evening", () => {
 
   it("journey: search answers as one types", async () => {
     await page.getByRole("link", { name: "Stage" }).click();
+    await page.getByRole("link", { name: "See the whole cast" }).click();
     await page.getByLabel("Search the cast").fill("Charo");
     await page.waitForFunction(() => document.querySelectorAll("article").length === 1);
     await page.getByRole("article").getByText("Charon").waitFor();
