@@ -89,6 +89,7 @@ const struct setting net_setting_rows[] = {
      .min = 0,
      .max = 3600000,
      .unit = "ms",
+     .needs_restart = true, /* loop_catch_signals has it */
      .help = "How long a stop waits for replies under way."},
     {0}};
 

@@ -298,6 +298,94 @@ static void a_reload_keeps_what_needs_a_restart(void **state) {
     config_release(&again);
 }
 
+static int source_of(const char *full_name) {
+    const struct setting *nearest;
+    ptrdiff_t index = config_find(&config, str_from(full_name), &nearest);
+    assert_true(index >= 0);
+    return config.sources[index];
+}
+
+/* Stored by an admin: stronger than the file, weaker than the environment and flags. */
+static void who_said_so_is_known_and_the_strongest_wins(void **state) {
+    (void)state;
+    char retry[] = "TROUPE_LIMITS_RETRY_S=30", *environment[] = {retry, NULL};
+    static const char file[] = "[limits]\nany = 1\nbody_bytes = 2048\nretry_s = 10\n";
+    read_text(file, sizeof file - 1);
+    config_read_stored(&config, STR("limits.any"), STR("2"));
+    config_read_stored(&config, STR("limits.retry_s"), STR("20"));
+    config_read_stored(&config, STR("server.name"), STR("Stored"));
+    config_read_stored(&config, STR("of.tomorrow"), STR("1")); /* another version's: no problem */
+    config_read_environment(&config, environment);
+    config_read_flag(&config, STR("server.name=Flag"));
+    assert_int_equal(config.problem_count, 0);
+    assert_int_equal(any, 2);
+    assert_int_equal(retry_s, 30);
+    assert_true(str_eq(name, STR("Flag")));
+    assert_int_equal(source_of("limits.any"), SOURCE_STORED);
+    assert_int_equal(source_of("limits.body_bytes"), SOURCE_FILE);
+    assert_int_equal(source_of("limits.retry_s"), SOURCE_ENVIRONMENT);
+    assert_int_equal(source_of("server.name"), SOURCE_FLAG);
+    assert_int_equal(source_of("server.is_open"), SOURCE_DEFAULT);
+    config_read_stored(&config, STR("limits.body_bytes"), STR("1")); /* too small */
+    assert_int_equal(config.problem_count, 1);
+    assert_int_equal(body_bytes, 2048);
+    assert_int_equal(source_of("limits.body_bytes"), SOURCE_FILE);
+}
+
+static void origins_outlive_a_reload_where_values_do(void **state) {
+    (void)state;
+    config_read_flag(&config, STR("server.name=First"));
+    config_read_flag(&config, STR("limits.any=5"));
+    struct config again;
+    config_init_reload(&again, TABLES);
+    config_read_stored(&again, STR("server.name"), STR("Second"));
+    config_keep_sources(&again, &config);
+    struct config first = config;
+    config = again;
+    assert_int_equal(source_of("server.name"), SOURCE_FLAG);
+    assert_int_equal(source_of("limits.any"), SOURCE_DEFAULT);
+    config = first;
+    config_release(&again);
+}
+
+static void a_value_is_judged_without_being_stored(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        int64_t number;
+        const char *wrong;
+    } rows[] = {
+        {"limits.body_bytes", "4KiB", 4096, NULL},
+        {"limits.body_bytes", "1", 0, "must be between 1024 and 1073741824"},
+        {"limits.any", "x", 0, "must be a whole number"},
+        {"server.is_open", "yes", 1, NULL},
+        {"server.is_open", "maybe", 0, "must be true or false"},
+        {"accounts.registration", "open", 2, NULL},
+        {"accounts.registration", "Open", 0, "must be one of: closed, invite, open"},
+        {"server.name", "", 0, "must have 1 to 20 bytes"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct setting *nearest;
+        struct setting_value value;
+        ptrdiff_t index = config_find(&config, str_from(rows[i].name), &nearest);
+        const struct setting *row = config_row(&config, (size_t)index);
+        const char *wrong = setting_parse(&config.arena, row, str_from(rows[i].text), &value);
+        if (rows[i].wrong != NULL)
+            assert_string_equal(wrong, rows[i].wrong);
+        else
+            assert_null(wrong);
+        if (rows[i].wrong == NULL)
+            assert_int_equal(value.number + value.truth + value.choice, rows[i].number);
+    }
+    every_setting_begins_with_its_default(state);
+    const struct setting *nearest;
+    assert_int_equal(config_find(&config, STR("limits.body_byte"), &nearest), -1);
+    assert_string_equal(nearest->key, "body_bytes");
+    assert_int_equal(config_find(&config, STR("zzz"), &nearest), -1);
+    assert_null(nearest);
+    assert_null(config_row(&config, 10));
+}
+
 /* The example, with every comment mark taken off its settings, is a file without problems that
  * changes nothing. */
 static void the_example_is_a_file_of_the_defaults(void **state) {
@@ -342,6 +430,10 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(the_environment_sets_and_slips_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reload_keeps_what_needs_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_said_so_is_known_and_the_strongest_wins, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(origins_outlive_a_reload_where_values_do, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_value_is_judged_without_being_stored, setup, teardown),
         cmocka_unit_test_setup_teardown(the_example_is_a_file_of_the_defaults, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -501,6 +501,114 @@ static void dead_letters_go_away_after_a_month(void **state) {
     job_drain();
 }
 
+/* --- people and staff ------------------------------------------------------------------------- */
+
+static struct {
+    int count;
+    int64_t id, user_id, done, total;
+    char state[16], reason[32];
+} told;
+
+static void note_event(const struct job_event *event) {
+    told.count++;
+    told.id = event->id;
+    told.user_id = event->user_id;
+    told.done = event->done;
+    told.total = event->total;
+    snprintf(told.state, sizeof told.state, "%s", event->state);
+    snprintf(told.reason, sizeof told.reason, "%s", event->reason ? event->reason : "-");
+}
+
+/* Told of every move, at most four times a second, and of the end once it is on disk. */
+static void a_person_hears_how_their_job_moves_and_ends(void **state) {
+    (void)state;
+    memset(&told, 0, sizeof told);
+    job_on_event(note_event);
+    job_start(plain, 0);
+    seen.is_slow = true;
+    int64_t id = add_job("test.plain", NULL, 0);
+    settle();
+    job_progress(seen.slow[0], 1, 10);
+    assert_int_equal(told.count, 1);
+    assert_true(told.id == id && told.user_id == 5 && told.done == 1 && told.total == 10);
+    assert_string_equal(told.state, "running");
+    job_progress(seen.slow[0], 2, 10); /* too soon after the first */
+    assert_int_equal(told.count, 1);
+    move_clock(300);
+    job_progress(seen.slow[0], 3, 10);
+    assert_int_equal(told.count, 2);
+    end_slow(E_INPUT);
+    assert_int_equal(told.count, 2); /* not before it is on disk */
+    settle();
+    assert_int_equal(told.count, 3);
+    assert_string_equal(told.state, "dead");
+    assert_int_equal(told.done, 3);
+    seen.is_slow = false;
+    job_drain();
+    job_start(standing, 0); /* the house's own are nobody's news */
+    settle();
+    assert_int_equal(standing_runs, 1);
+    assert_int_equal(told.count, 3);
+    job_on_event(NULL);
+    job_drain();
+}
+
+static enum err retry(struct tx *tx, void *ctx) {
+    return job_retry(tx, *(int64_t *)ctx);
+}
+
+static void a_dead_job_is_tried_again_as_if_new(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    seen.ends_with = E_INPUT;
+    int64_t id = add_job("test.plain", NULL, 0), nobody = 77;
+    settle();
+    assert_state(id, "dead");
+    seen.ends_with = E_OK;
+    assert_int_equal(store_write_and_wait(retry, &id), E_OK);
+    settle();
+    assert_state(id, "done");
+    assert_int_equal(seen.attempt, 1);
+    assert_int_equal(store_write_and_wait(retry, &id), E_CONFLICT);
+    assert_int_equal(store_write_and_wait(retry, &nobody), E_ABSENT);
+    int64_t later = add_job("test.plain", NULL, clock_now_ms() + HOUR_MS);
+    assert_int_equal(store_write_and_wait(retry, &later), E_OK); /* need not wait */
+    settle();
+    assert_state(later, "done");
+    job_drain();
+}
+
+static void jobs_are_listed_newest_first(void **state) {
+    (void)state;
+    struct arena arena;
+    struct job_row *items, one;
+    size_t count;
+    arena_init(&arena);
+    job_start(plain, 0);
+    int64_t first = add_job("test.plain", NULL, clock_now_ms() + HOUR_MS);
+    int64_t second = add_job("test.other", NULL, clock_now_ms() + HOUR_MS);
+    settle();
+    assert_int_equal(job_list(store_reader(), &arena, 0, 0, STR_NONE, STR_NONE, 9, &items, &count),
+                     E_OK);
+    assert_true(count == 2 && items[0].id == second && items[1].id == first);
+    assert_int_equal(
+        job_list(store_reader(), &arena, second, 5, STR("queued"), STR_NONE, 9, &items, &count),
+        E_OK);
+    assert_true(count == 1 && items[0].id == first);
+    assert_int_equal(job_list(store_reader(), &arena, 0, 6, STR_NONE, STR_NONE, 9, &items, &count),
+                     E_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(
+        job_list(store_reader(), &arena, 0, 5, STR_NONE, STR("test.other"), 9, &items, &count),
+        E_OK);
+    assert_true(count == 1 && items[0].id == second && !items[0].is_standing);
+    assert_int_equal(job_load(store_reader(), &arena, first, &one), E_OK);
+    assert_true(str_eq(one.kind, STR("test.plain")) && one.user_id == 5);
+    assert_int_equal(job_load(store_reader(), &arena, 77, &one), E_ABSENT);
+    arena_release(&arena);
+    job_drain();
+}
+
 int main(void) {
 #define IN_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -521,6 +629,9 @@ int main(void) {
         IN_STORE(a_standing_job_comes_again_whatever_happens),
         IN_STORE(jobs_that_are_over_go_away_after_a_day),
         IN_STORE(dead_letters_go_away_after_a_month),
+        IN_STORE(a_person_hears_how_their_job_moves_and_ends),
+        IN_STORE(a_dead_job_is_tried_again_as_if_new),
+        IN_STORE(jobs_are_listed_newest_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
