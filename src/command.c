@@ -247,6 +247,7 @@ static const struct {
     {"test", "openapi", test_openapi},
     {"test", "routes", test_routes},
     {"test", "sql", test_sql},
+    {"test", "vectors", command_test_vectors},
 };
 
 int command_run(const struct command *command, const struct app_options *options) {

@@ -8,6 +8,7 @@
  */
 #include "command_reindex.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "fetch/fetch.h"
 #include "loop/loop.h"
@@ -15,8 +16,10 @@
 #include "loop/pool.h"
 #include "model/index.h"
 #include "model/index_change.h"
+#include "model/index_store.h"
 #include "store/store.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/banned.h"
@@ -129,4 +132,63 @@ int command_reindex(const struct command *command, const struct app_options *opt
     mailbox_release();
     loop_release();
     return run.code;
+}
+
+/* --- what is there, for tests ----------------------------------------------------------------- */
+
+/* FNV-1a over the values, rounded to what int8 keeps. */
+static uint64_t digest_of(const float *values, size_t count) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < count; i++)
+        hash = (hash ^ (uint64_t)(int64_t)lrintf(values[i] * 1000)) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static void print_item(const struct index_place *place, const struct encoder_row *encoder,
+                       float *values) {
+    uint16_t parts = 0;
+    struct vector_space space = {place->space, (uint32_t)encoder->id};
+    if (pool_vector_get(space, place->item, (size_t)encoder->dims, values, VECTOR_PARTS_LIMIT,
+                        &parts) == E_OK &&
+        parts > 0)
+        printf("{\"item\":%lld,\"parts\":%u,\"digest\":\"%016llx\"}\n", (long long)place->item,
+               parts, (unsigned long long)digest_of(values, (size_t)parts * (size_t)encoder->dims));
+}
+
+static void print_kind(const struct index_kind *kind, const struct encoder_row *encoder,
+                       float *values) {
+    struct index_place places[200];
+    size_t count = 0;
+    int64_t after = 0;
+    do {
+        count = 0;
+        if (kind->list(store_reader(), after, COUNT_OF(places), places, &count) != E_OK)
+            return;
+        for (size_t i = 0; i < count; i++)
+            print_item(&places[i], encoder, values);
+        after = count > 0 ? places[count - 1].item : 0;
+    } while (count == COUNT_OF(places));
+}
+
+int command_test_vectors(const struct command *command, const struct app_options *options) {
+    struct encoder_row encoder = {0};
+    struct arena arena;
+    (void)command;
+    if (!app_configure(options) || app_open(options) != E_OK)
+        return 1;
+    arena_init(&arena);
+    enum err err = store_is_owner() ? store_open_vectors() : E_BUSY;
+    if (err == E_OK)
+        err = encoder_load(store_reader(), &arena, STR("active"), &encoder);
+    if (err == E_OK && encoder.dims > 0) {
+        float *values =
+            arena_alloc(&arena, (size_t)encoder.dims * VECTOR_PARTS_LIMIT * sizeof *values);
+        for (size_t i = 0; app_index_kinds[i] != NULL; i++)
+            print_kind(app_index_kinds[i], &encoder, values);
+    }
+    struct vector_stats stats = vector_stats();
+    printf("{\"items\":%lld,\"parts\":%lld}\n", (long long)stats.items, (long long)stats.parts);
+    arena_release(&arena);
+    app_close();
+    return err == E_OK ? 0 : 1;
 }
