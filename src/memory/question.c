@@ -195,11 +195,13 @@ static int side_of_pronoun(const struct reading *r) {
                                          "you're", "you've", NULL};
     static const char *const opening[] = {"remember", "recall", "know", "tell",
                                           "think",    "say",    NULL};
+    static const char *const asking[] = {"do", "can", "could", "would", "will", NULL};
     for (size_t i = 0; i < r->count; i++) {
         struct str folded = text_fold(r->arena, r->words[i].written);
         if (is_one_of(folded, own))
             return MEMORY_USER;
-        bool is_opening = i + 1 < r->count && i <= 2 && is_one_of(r->words[i + 1].folded, opening);
+        bool is_opening = i == 1 && i + 1 < r->count && is_one_of(r->words[0].folded, asking) &&
+                          is_one_of(r->words[i + 1].folded, opening);
         if (is_one_of(folded, others) && !is_opening)
             return MEMORY_CHARACTER;
     }

@@ -131,8 +131,9 @@ static int month_at(const struct reader *r, size_t ahead) {
         return month + 1;
     bool is_after = i > 0 && (index_in(r->words[i - 1].folded, before) >= 0 ||
                               day_of_month(r->words[i - 1].folded) != 0);
+    size_t of = is_word(r, ahead + 1, "of");
     bool is_before =
-        day_of_month(word_at(r, ahead + 1)) != 0 || year_of(word_at(r, ahead + 1)) != 0;
+        day_of_month(word_at(r, ahead + 1)) != 0 || year_of(word_at(r, ahead + 1 + of)) != 0;
     return is_before || (is_after && r->words[i].is_capital) ? month + 1 : 0;
 }
 
@@ -287,9 +288,9 @@ static size_t read_third(const struct reader *r, struct time_range *range) {
     if (used == 0 || range->day != 0 || (which >= 3 && !is_said))
         return 0;
     int third = which == 6 ? 0 : which % 3;
-    int64_t from = range->from_ms, length = range->to_ms - from;
-    range->from_ms = from + length / 3 * third;
-    range->to_ms = third == 2 ? from + length : from + length / 3 * (third + 1);
+    int64_t from = range->from_ms, step = (range->to_ms - from) / DAY_MS / 3 * DAY_MS;
+    range->to_ms = third == 2 ? range->to_ms : from + step * (third + 1);
+    range->from_ms = from + step * third;
     range->grain = range->grain == TIME_MONTH ? TIME_WEEK : TIME_SEASON;
     range->is_date = false;
     return i + used;
