@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "embedder_file.h"
 #include "embedder_model.h"
 #include "loop/loop.h"
@@ -36,6 +37,10 @@
 #define SLICE_US          20000 /* a step of a pass may end this much later again */
 #define REST_MS           30000
 #define LANE_WAITING_MOST 256 /* calls; more are E_BUSY */
+
+METRIC_COUNTER(texts_embedded, "troupe_embedder_texts_total",
+               "Texts that the built-in embedder turned into vectors.");
+METRIC_COUNTER(tokens_embedded, "troupe_embedder_tokens_total", "Their tokens.");
 
 struct embed_call {
     uint32_t magic;
@@ -148,6 +153,8 @@ static void pool_step(struct embed_call *call) {
         return;
     embedder_pass_result(&call->pass, call->values + call->next * EMBEDDER_DIMS);
     call->next += call->pass.text_count;
+    metric_add(&texts_embedded, (int64_t)call->pass.text_count);
+    metric_add(&tokens_embedded, (int64_t)call->pass.token_count);
     call->is_in_pass = false;
 }
 

@@ -4,15 +4,21 @@
  */
 #include "embedder_kernel.h"
 
+/* clang-format off */
 const struct embedder_kernel *const embedder_kernels[] = {
 #ifdef __x86_64__
-    &embedder_kernel_avx512, &embedder_kernel_avx2,
+    &embedder_kernel_avx512,
+    &embedder_kernel_vnni,
+    &embedder_kernel_avx2,
 #endif
 #ifdef __aarch64__
-    &embedder_kernel_dot,    &embedder_kernel_neon,
+    &embedder_kernel_dot,
+    &embedder_kernel_neon,
 #endif
-    &embedder_kernel_plain,  NULL,
+    &embedder_kernel_plain,
+    NULL,
 };
+/* clang-format on */
 
 const struct embedder_kernel *embedder_kernel_best(void) {
     static const struct embedder_kernel *best; /* the same answer from every thread */

@@ -39,7 +39,7 @@ struct embedder_kernel {
 };
 
 extern const struct embedder_kernel embedder_kernel_plain, embedder_kernel_avx2,
-    embedder_kernel_avx512, embedder_kernel_neon, embedder_kernel_dot;
+    embedder_kernel_vnni, embedder_kernel_avx512, embedder_kernel_neon, embedder_kernel_dot;
 /* Every kernel of this build, the best first, the plain one last; ends with NULL. */
 extern const struct embedder_kernel *const embedder_kernels[];
 const struct embedder_kernel *embedder_kernel_best(void); /* for this machine */
