@@ -20,8 +20,6 @@
 
 #include "base/banned.h"
 
-#define BLOCK_MAGIC 0x4B4C4256u /* "VBLK" */
-
 struct block_head {
     uint32_t magic, dims, count;
     uint8_t zero[36];
@@ -40,7 +38,7 @@ bool vector_block_read(MDB_val value, uint32_t dims, struct vector_block *block)
     if (value.mv_size < sizeof(head))
         return false;
     memcpy(&head, value.mv_data, sizeof(head));
-    if (head.magic != BLOCK_MAGIC || head.dims != dims || head.count == 0 ||
+    if (head.magic != VECTOR_BLOCK_MAGIC || head.dims != dims || head.count == 0 ||
         head.count > VECTOR_BLOCK_MOST || value.mv_size != vector_block_bytes(dims, head.count))
         return false;
     block->count = head.count;
@@ -129,7 +127,8 @@ static uint8_t *put(uint8_t *out, const void *bytes, size_t len) {
 }
 
 void vector_block_write(const struct vector_draft *draft, size_t from, size_t count, uint8_t *out) {
-    struct block_head head = {.magic = BLOCK_MAGIC, .dims = draft->dims, .count = (uint32_t)count};
+    struct block_head head = {
+        .magic = VECTOR_BLOCK_MAGIC, .dims = draft->dims, .count = (uint32_t)count};
     size_t stride = vector_stride(draft->dims);
     out = put(out, &head, sizeof(head));
     out = put(out, draft->rows + from * stride, count * stride);

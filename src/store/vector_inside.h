@@ -50,8 +50,10 @@ enum vector_kind {
     VECTOR_SIGNS,    /* of a block; item is where the block begins */
     VECTOR_ROWS,     /* of the same block */
 };
-#define VECTOR_BLOCK_MOST 1024 /* rows of a block, at the most */
-#define VECTOR_KEY_LEN    21
+#define VECTOR_BLOCK_MOST  1024        /* rows of a block, at the most */
+#define VECTOR_BLOCK_MAGIC 0x4B4C4256u /* "VBLK": what a block begins with */
+#define VECTOR_SIGNS_MAGIC 0x474E5356u /* "VSNG": what its signs begin with */
+#define VECTOR_KEY_LEN     21
 struct vector_key {
     uint8_t bytes[VECTOR_KEY_LEN];
 };

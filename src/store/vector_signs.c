@@ -31,7 +31,6 @@
 
 #include "base/banned.h"
 
-#define SIGNS_MAGIC 0x474E5356u /* "VSNG" */
 #define ERROR_SHARE 0.6f
 #define MARGIN \
     2.4f /* with 2.0 one neighbour in 500 is missed among even noise, with 1.6 one in 100 */
@@ -61,7 +60,7 @@ bool vector_signs_read(MDB_val value, uint32_t dims, struct vector_signs *signs)
     if (value.mv_size < sizeof(head))
         return false;
     memcpy(&head, value.mv_data, sizeof(head));
-    if (head.magic != SIGNS_MAGIC || head.dims != dims || head.count == 0 ||
+    if (head.magic != VECTOR_SIGNS_MAGIC || head.dims != dims || head.count == 0 ||
         head.count > VECTOR_BLOCK_MOST || value.mv_size != vector_signs_bytes(dims, head.count))
         return false;
     const int8_t *middle = (const int8_t *)value.mv_data + sizeof(head);
@@ -163,7 +162,8 @@ static void choose_units(const struct row_signs *rows, size_t count, struct sign
 }
 
 void vector_signs_write(const struct vector_draft *draft, size_t from, size_t count, uint8_t *out) {
-    struct signs_head head = {.magic = SIGNS_MAGIC, .dims = draft->dims, .count = (uint32_t)count};
+    struct signs_head head = {
+        .magic = VECTOR_SIGNS_MAGIC, .dims = draft->dims, .count = (uint32_t)count};
     struct row_signs rows[VECTOR_BLOCK_MOST];
     float middle[VECTOR_DIMS_MOST];
     const size_t stride = vector_stride(draft->dims), group_bytes = vector_group_bytes(draft->dims);
