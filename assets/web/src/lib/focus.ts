@@ -1,4 +1,4 @@
-// Where the focus goes when a page was changed: to its heading, so that a screen reader says where one is now and Tab goes
+// Where the focus goes. When a page was changed: to its heading, so that a screen reader says where one is now and Tab goes
 // on from there. A page whose heading comes with its data holds the focus on <main> until it is there.
 
 const WAITED_MS = 5000;
@@ -28,4 +28,17 @@ function take(main: HTMLElement): boolean {
     heading.focus({ preventScroll: true });
   }
   return heading !== null;
+}
+
+/** Opens a modal dialog; the answer closes it and gives the focus back to where it was, which a removed element does not. */
+export function openModal(dialog: HTMLDialogElement): () => void {
+  const before = document.activeElement;
+  dialog.showModal();
+  return () => {
+    dialog.close();
+    const lost = document.activeElement === null || document.activeElement === document.body || dialog.contains(document.activeElement);
+    if (lost && before instanceof HTMLElement && before.isConnected) {
+      before.focus({ preventScroll: true });
+    }
+  };
 }
