@@ -16,7 +16,13 @@ export const PASSWORD = "a long enough pass phrase";
 // A test that fails leaves its server behind: nothing that this file started may outlive it.
 const children = new Set();
 const reports = [];
-after(() => {
+// It is asked to stop first: this runs before the files' own after(), and only a process that ends by itself lets the sanitizers look for leaks.
+const PATIENCE_MS = 10000;
+after(async () => {
+  const ends = [...children].map((child) => new Promise((resolve) => { child.once("close", resolve); child.kill("SIGTERM"); }));
+  let timer;
+  await Promise.race([Promise.all(ends), new Promise((resolve) => { timer = setTimeout(resolve, PATIENCE_MS); })]);
+  clearTimeout(timer);
   children.forEach((child) => child.kill("SIGKILL"));
   if (reports.length) throw new Error(`a sanitizer spoke:\n${reports.join("\n")}`);
 });
