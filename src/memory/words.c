@@ -78,7 +78,8 @@ static struct memory_word read_word(struct arena *arena, struct str written) {
     struct str folded = plain_apostrophes(arena, text_bare(arena, written));
     word.is_stopword = memory_is_stopword(folded);
     word.folded = without_possessive(folded);
-    word.is_stopword = word.is_stopword || memory_is_stopword(word.folded);
+    word.is_stopword = word.is_stopword || memory_is_stopword(word.folded) ||
+                       word.folded.len == 0; /* accents that stand alone */
     char out[STEM_LIMIT_BYTES];
     word.stem = str_dup(arena, stem(word.folded, out));
     struct str first = text_cut(written, 1);
