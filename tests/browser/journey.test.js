@@ -72,7 +72,8 @@ describe("the first evening", () => {
     await page.getByText("Stopped here.").waitFor({ state: "detached" });
     await spoken(page);
     const longer = await textOf(newest(page));
-    assert.ok(longer.startsWith(kept.trimEnd().slice(0, 20)) && longer.length > kept.length, "the text goes on where it stopped");
+    const words = (text) => text.replaceAll("*", "").trim(); // an action that was cut off shows its mark
+    assert.ok(words(longer).startsWith(words(kept).slice(0, 20)) && words(longer).length > words(kept).length, "the text goes on where it stopped");
   });
 
   it("journey: a reload in mid-reply shows the text so far and goes on to the same end", async () => {
