@@ -1,19 +1,8 @@
 /*
- * The environment of the vector store: opening, healing, transactions, growth.
- *
- * SQLite is the truth and everything here can be made again from it, so a damaged environment is
- * not a reason to refuse: it is set aside as vectors.broken-<time> and begun anew.
+ * The environment of the vector store: opening, transactions, growth, exchange.
  *
  * MDB_WRITEMAP stays off: writing into a sparse mapping on a full disk is a signal, not an error
- * code. Reading has the same trouble: a page that the file does not have, or a length in a damaged
- * page, leads LMDB behind the end of the file and the process to SIGBUS. So a child process opens
- * the environment first, compares the file's length with what LMDB believes, and looks at every
- * level of its tree; if it dies or is told of damage, this process does not touch the file. That
- * costs a fork of a small process, 0.5 ms at start, and only when there is something to check.
- * Damage that a search finds later is remembered in a file `damaged`, and the next start begins
- * anew.
- *
- * MDB_NOTLS because a read transaction belongs to a piece of work, not to a thread.
+ * code. MDB_NOTLS because a read transaction belongs to a piece of work, not to a thread.
  *
  * The gate: the map may grow, and the environment may be exchanged, only while no transaction of
  * this process is open. Every reading transaction holds the gate shared from begin to end, and they
@@ -24,19 +13,16 @@
 #include "store/vector_inside.h"
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -178,25 +164,10 @@ static void close_environment(void) {
     file.environment = NULL;
 }
 
-/* --- healing ------------------------------------------------------------------------------------ */
+/* --- checking, in the child of vector_is_sound ------------------------------------------------------ */
 
-/* What a good environment never answers. */
-static bool is_damage(int result) {
-    switch (result) {
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_PANIC:
-    case MDB_VERSION_MISMATCH:
-    case MDB_INVALID:
-    case MDB_INCOMPATIBLE:
-    case MDB_BAD_TXN:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static int check_length(const char *data_path) {
+static int check_length(const char *path) {
+    char data_path[PATH_MAX + 16];
     MDB_envinfo about;
     MDB_stat pages;
     struct stat info;
@@ -205,6 +176,7 @@ static int check_length(const char *data_path) {
         result = mdb_env_stat(file.environment, &pages);
     if (result != 0)
         return result;
+    snprintf(data_path, sizeof(data_path), "%s/data.mdb", path);
     if (stat(data_path, &info) != 0)
         return errno;
     return (size_t)info.st_size >= (about.me_last_pgno + 1) * pages.ms_psize ? 0 : MDB_CORRUPTED;
@@ -229,50 +201,20 @@ static int check_ends(void) {
     return result == MDB_NOTFOUND ? 0 : result;
 }
 
-/* Ends the child of is_sound. */
-static _Noreturn void check_and_exit(const char *path, const char *data_path) {
-    signal(SIGBUS, SIG_DFL);
-    signal(SIGSEGV, SIG_DFL);
+static int open_and_check(const char *path) {
     int result = open_environment(path);
     if (result == 0)
-        result = check_length(data_path);
-    if (result == 0)
-        result = check_ends();
-    _exit(is_damage(result) ? 1 : 0);
+        result = check_length(path);
+    return result != 0 ? result : check_ends();
 }
 
-/* Opens it in a child, see the head. True also when no child could be made: then this process finds
- * out itself. */
-static bool is_sound(const char *path) {
-    char data_path[PATH_MAX + 16], mark[PATH_MAX + 16];
-    int status = 0;
-    snprintf(data_path, sizeof(data_path), "%s/data.mdb", path);
-    snprintf(mark, sizeof(mark), "%s/damaged", path);
-    if (access(mark, F_OK) == 0)
-        return false;
-    if (access(data_path, F_OK) != 0)
-        return true;
-    pid_t child = fork();
-    if (child == 0)
-        check_and_exit(path, data_path);
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    return child < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
+/* ----------------------------------------------------------------------------------------------------- */
 
 static enum err refuse(const char *path, int result) {
     close_environment();
     log_error("store", "vectors could not be opened", LF_Z("path", path),
               LF_Z("reason", mdb_strerror(result)));
     return E_STORAGE;
-}
-
-static enum err set_aside(const char *path) {
-    char aside[PATH_MAX + 32];
-    snprintf(aside, sizeof(aside), "%s.broken-%lld", path, (long long)clock_now_ms());
-    log_warn("store", "vectors were damaged and are set aside; they will be made again",
-             LF_Z("path", aside));
-    return rename(path, aside) == 0 ? E_OK : refuse(path, errno);
 }
 
 static void make_locks(void) {
@@ -293,8 +235,8 @@ enum err vector_open(const char *directory) {
         return refuse(directory, ENAMETOOLONG);
     file.map_bytes = vector_tuning.map_bytes;
     atomic_store(&file.is_damaged, false);
-    if (!is_sound(file.path) && set_aside(file.path) != E_OK)
-        return E_STORAGE;
+    if (!vector_is_sound(file.path, open_and_check) && !vector_set_aside(file.path))
+        return refuse(file.path, errno);
     name_new(unfinished);
     remove_new(unfinished);
     int result = open_environment(file.path);
@@ -308,25 +250,13 @@ void vector_close(void) {
 
 /* --- errors ------------------------------------------------------------------------------------- */
 
-static void remember_damage(int result) {
-    char mark[PATH_MAX + 16];
-    if (atomic_exchange(&file.is_damaged, true))
-        return;
-    snprintf(mark, sizeof(mark), "%s/damaged", file.path);
-    int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        close(fd);
-    log_error("store", "vectors are damaged; the next start makes them again",
-              LF_Z("reason", mdb_strerror(result)));
-}
-
 enum err vector_err(int result) {
     if (result == 0)
         return E_OK;
     if (result == VECTOR_MISFIT)
         return E_INPUT;
-    if (is_damage(result))
-        remember_damage(result);
+    if (vector_is_damage(result) && !atomic_exchange(&file.is_damaged, true))
+        vector_mark_damaged(file.path, result);
     else
         log_error("store", "vectors could not be read or written",
                   LF_Z("reason", mdb_strerror(result)));
@@ -388,6 +318,15 @@ static int change_once(vector_change_fn change, void *ctx) {
     return result;
 }
 
+/* After a write of LMDB's own page failed, it refuses everything until it is opened again. */
+static void open_again(void) {
+    pthread_rwlock_wrlock(&file.gate);
+    close_environment();
+    if (open_environment(file.path) != 0)
+        close_environment();
+    pthread_rwlock_unlock(&file.gate);
+}
+
 enum err vector_change(vector_change_fn change, void *ctx) {
     int result;
     pthread_mutex_lock(&file.writing);
@@ -397,6 +336,8 @@ enum err vector_change(vector_change_fn change, void *ctx) {
         if ((result = resize(file.map_bytes * 2)) != 0)
             break;
     }
+    if (result == MDB_PANIC)
+        open_again();
     pthread_mutex_unlock(&file.writing);
     return vector_err(result);
 }

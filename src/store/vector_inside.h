@@ -40,6 +40,13 @@ MUST_USE enum err vector_exchange(vector_fill_fn fill);
 #define VECTOR_MISFIT (-1) /* not one of LMDB's: dims are not the space's */
 enum err vector_err(int result);
 
+/* --- damage (vector_heal.c) ------------------------------------------------------------------------ */
+
+bool vector_is_damage(int result); /* what a good environment never answers */
+bool vector_is_sound(const char *path, int (*open_and_check)(const char *path));
+bool vector_set_aside(const char *path); /* errno when not */
+void vector_mark_damaged(const char *path, int result);
+
 /* --- keys --------------------------------------------------------------------------------------- */
 
 /* encoder, space, kind, item: big-endian, signed numbers with their sign bit turned, so that bytes

@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <cmocka.h>
 
@@ -251,6 +253,45 @@ static void the_map_grows(void **state) {
     put_many(SPACE, 3000, 500);
     assert_int_equal(pool_vector_compact(), E_OK);
     put_many(SPACE, 4000, 500);
+    assert_true(model_agrees(SPACE));
+}
+
+/* A file that may not grow answers as a full disk does: with an error at the write. */
+static void a_full_disk_stores_nothing(void **state) {
+    (void)state;
+    struct rlimit usual_limit, small;
+    enum { COUNT = 400 };
+    static float values[COUNT * MODEL_DIMS];
+    static struct vector_item items[COUNT];
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(vector_open(scratch), E_OK);
+    put_many(SPACE, 1, 50);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual_limit), 0);
+    small = usual_limit;
+    small.rlim_cur = (rlim_t)vector_stats().bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    model_values(values, COUNT * MODEL_DIMS);
+    for (int i = 0; i < COUNT; i++)
+        items[i] = (struct vector_item){SPACE, 1000 + i, values + i * MODEL_DIMS, 1, MODEL_DIMS};
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(pool_vector_write(items, COUNT, 5000), E_STORAGE);
+        assert_int_equal(vector_seen(), 51);
+        assert_true(model_agrees(SPACE));
+    }
+    small.rlim_cur = 8192; /* there is no room for the copy */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(pool_vector_compact(), E_STORAGE);
+    assert_true(model_agrees(SPACE));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &usual_limit), 0);
+    assert_int_equal(pool_vector_write(items, COUNT, 5000), E_OK);
+    for (int i = 0; i < COUNT; i++)
+        model_write(&items[i]);
+    assert_true(model_agrees(SPACE));
+    assert_int_equal(pool_vector_compact(), E_OK);
+    assert_true(model_agrees(SPACE));
+    vector_close();
+    assert_int_equal(vector_open(scratch), E_OK);
+    assert_int_equal(folders_set_aside(), 0);
     assert_true(model_agrees(SPACE));
 }
 
@@ -567,6 +608,7 @@ int main(void) {
         IN_SCRATCH(nothing_of_the_deleted_is_left_after_compaction),
         IN_SCRATCH(a_compaction_that_was_cut_off_is_forgotten),
         IN_SCRATCH(the_map_grows),
+        IN_SCRATCH(a_full_disk_stores_nothing),
         IN_SCRATCH(searches_go_on_while_it_changes),
         IN_SCRATCH(two_passes_find_what_one_does),
         IN_SCRATCH(two_passes_find_equals),
