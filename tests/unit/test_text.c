@@ -189,6 +189,49 @@ static const struct {
     {S("night"), S("nacht"), 0.1, 0.6},
 };
 
+static const struct {
+    uint32_t code_point;
+    enum text_class class;
+    uint32_t lower;
+    uint32_t parts[TEXT_DECOMPOSITION_LIMIT]; /* the rest is 0 */
+    const char *why;
+} character_rows[] = {
+    {'A', TEXT_PLAIN, 'a', {'A'}, "a capital"},
+    {'7', TEXT_PLAIN, '7', {'7'}, "a digit"},
+    {'+', TEXT_PLAIN, '+', {'+'}, "a symbol is no punctuation to Unicode"},
+    {'!', TEXT_PUNCTUATION, '!', {'!'}, "punctuation"},
+    {'\n', TEXT_CONTROL, '\n', {'\n'}, "line feed is a control character"},
+    {' ', TEXT_SPACE, ' ', {' '}, "a space"},
+    {0x3000, TEXT_SPACE, 0x3000, {0x3000}, "the wide space"},
+    {0x200B, TEXT_CONTROL, 0x200B, {0x200B}, "a format character"},
+    {0xE000, TEXT_CONTROL, 0xE000, {0xE000}, "private use"},
+    {0x0301, TEXT_MARK, 0x0301, {0x0301}, "an accent alone"},
+    {0x2014, TEXT_PUNCTUATION, 0x2014, {0x2014}, "the long dash"},
+    {0xC9, TEXT_PLAIN, 0xE9, {'E', 0x0301}, "E with an accent"},
+    {0x0130, TEXT_PLAIN, 'i', {'I', 0x0307}, "the Turkish capital with a dot"},
+    {0x1F82, TEXT_PLAIN, 0x1F82, {0x03B1, 0x0313, 0x0300, 0x0345}, "the longest there is"},
+    {0xD55C, TEXT_PLAIN, 0xD55C, {0x1112, 0x1161, 0x11AB}, "a syllable of Hangul"},
+    {0xFB01, TEXT_PLAIN, 0xFB01, {0xFB01}, "a ligature is no canonical composition"},
+    {0x0378, TEXT_PLAIN, 0x0378, {0x0378}, "not assigned"},
+    {0x110000, TEXT_PLAIN, 0x110000, {0x110000}, "beyond Unicode"},
+};
+
+static void characters_are_told_apart_and_taken_apart(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(character_rows); i++) {
+        uint32_t parts[TEXT_DECOMPOSITION_LIMIT] = {0};
+        uint32_t code_point = character_rows[i].code_point;
+        size_t count = text_decompose(code_point, parts);
+        bool is_right = text_class(code_point) == character_rows[i].class &&
+                        text_lower(code_point) == character_rows[i].lower &&
+                        memcmp(parts, character_rows[i].parts, sizeof(parts)) == 0 &&
+                        (count == TEXT_DECOMPOSITION_LIMIT || parts[count] == 0);
+        if (!is_right)
+            fail_msg("%s: class %d, lower %x, %zu parts", character_rows[i].why,
+                     (int)text_class(code_point), text_lower(code_point), count);
+    }
+}
+
 static void likeness_is_between_nothing_and_the_same(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(LIKENESS); i++) {
@@ -211,6 +254,7 @@ int main(void) {
         cmocka_unit_test(length_and_cuts_count_code_points),
         cmocka_unit_test(folding_makes_names_comparable),
         cmocka_unit_test(words_are_letters_digits_and_marks),
+        cmocka_unit_test(characters_are_told_apart_and_taken_apart),
         cmocka_unit_test(likeness_is_between_nothing_and_the_same),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
