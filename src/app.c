@@ -27,6 +27,7 @@
 #include "character/character_api.h"
 #include "conversation/conversation_api.h"
 #include "conversation/import_api.h"
+#include "conversation/learning.h"
 #include "conversation/live.h"
 #include "conversation/room.h"
 #include "conversation/sweep.h"
@@ -38,6 +39,8 @@
 #include "loop/pool.h"
 #include "lore/lore.h"
 #include "lore/lore_api.h"
+#include "memory/memory_api.h"
+#include "memory/memory_index.h"
 #include "memory/recall_api.h"
 #include "memory/turn.h"
 #include "model/chat.h"
@@ -76,26 +79,25 @@ static const struct setting log_setting_rows[] = {
 /* clang-format on */
 
 const struct setting *const app_settings[] = {
-    net_setting_rows,        limit_settings,        account_setting_rows, model_setting_rows,
-    understudy_setting_rows, embedder_setting_rows, log_setting_rows,     NULL,
+    net_setting_rows,    limit_settings,          account_setting_rows,
+    model_setting_rows,  understudy_setting_rows, embedder_setting_rows,
+    memory_setting_rows, log_setting_rows,        NULL,
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,       setup_routes,     account_routes,
-    session_routes,      profile_routes,   people_routes,
-    character_routes,    discovery_routes, character_file_routes,
-    lore_routes,         model_routes,     embedder_routes,
-    conversation_routes, import_routes,    recall_routes,
-    message_routes,      say_routes,       live_routes,
-    ws_routes,           settings_routes,  job_routes,
-    admin_routes,        openapi_routes,   NULL,
+    health_routes,   setup_routes,     account_routes,      session_routes,        profile_routes,
+    people_routes,   character_routes, discovery_routes,    character_file_routes, lore_routes,
+    model_routes,    embedder_routes,  conversation_routes, import_routes,         recall_routes,
+    memory_routes,   message_routes,   say_routes,          live_routes,           ws_routes,
+    settings_routes, job_routes,       admin_routes,        openapi_routes,        NULL,
 };
 
-static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
-                                                    blob_jobs,      index_jobs,        NULL};
+static const struct job_kind *const job_tables[] = {
+    character_jobs, conversation_jobs, account_jobs, blob_jobs, index_jobs, memory_jobs, NULL};
 
 /* What can be found by its words and by meaning; a rebuild goes in this order. */
-const struct index_kind *const app_index_kinds[] = {&memory_message_kind, NULL};
+const struct index_kind *const app_index_kinds[] = {
+    &memory_message_kind, &memory_kind_fact, &memory_kind_episode, &memory_kind_summary, NULL};
 
 /* Which features refer to blobs. */
 static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blob, NULL};
@@ -236,6 +238,7 @@ static enum err start_features(void) {
         err = index_start(app_index_kinds);
     if (err != E_OK)
         return err;
+    memory_start(&conversation_memory_hooks);
     lore_on_change(character_book_changed);
     app_routes();
     channel_serve_websockets(&live_owner);

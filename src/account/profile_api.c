@@ -27,6 +27,7 @@ struct preferences {
     struct str theme, contrast, language, content_tier, time_zone;
     int64_t font_percent;
     bool memory_panel, typing_indicator, notifications, enter_sends;
+    bool memory, shared_memory, memory_approval;
 };
 
 struct persona_body {
@@ -49,6 +50,9 @@ static const struct field preference_rows[] = {
     {"time_zone", FIELD_TEXT, AT(struct preferences, time_zone), .max = ZONE_NAME_MAX, .fallback = "UTC", .help = "Your clock, for {{time}} and {{date}}: an IANA name such as Europe/Berlin."},
     {"font_percent", FIELD_INT, AT(struct preferences, font_percent), .min = 75, .max = 200, .fallback = "100", .help = "Size of text."},
     {"memory_panel", FIELD_BOOL, AT(struct preferences, memory_panel), .fallback = "true", .help = "Show what a character remembers."},
+    {"memory", FIELD_BOOL, AT(struct preferences, memory), .fallback = "true", .help = "Characters learn from what you say; a conversation may differ."},
+    {"shared_memory", FIELD_BOOL, AT(struct preferences, shared_memory), .fallback = "false", .help = "A character remembers what you said in all your talks with it, not only in the one; a conversation may differ."},
+    {"memory_approval", FIELD_BOOL, AT(struct preferences, memory_approval), .fallback = "false", .help = "What is learnt waits until you approve it."},
     {"typing_indicator", FIELD_BOOL, AT(struct preferences, typing_indicator), .fallback = "true", .help = "Others see that you type."},
     {"notifications", FIELD_BOOL, AT(struct preferences, notifications), .fallback = "false", .help = "Tell about replies that nobody has seen."},
     {"enter_sends", FIELD_BOOL, AT(struct preferences, enter_sends), .fallback = "true", .help = "Enter sends, Shift+Enter begins a line."},

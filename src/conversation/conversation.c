@@ -31,6 +31,10 @@ const struct field conversation_settings_rows[] = {
      .help = "A system prompt instead of the card's; {{original}} stands for the house's."},
     {"route", FIELD_TEXT, AT(struct conversation_settings, route), .max = 64, .may_be_null = true,
      .help = "Which route of models answers."},
+    {"memory", FIELD_BOOL, AT(struct conversation_settings, memory),
+     .help = "The character learns from this talk; your preference when not said."},
+    {"shared_memory", FIELD_BOOL, AT(struct conversation_settings, shared_memory),
+     .help = "It remembers what was said in all your talks with it; your preference when not said."},
     {"temperature", FIELD_NUMBER, AT(struct conversation_settings, temperature), .min = -1, .max = 5, .fallback = "-1",
      .help = "Sampling temperature; -1 leaves it to the endpoint, here and below."},
     {"top_p", FIELD_NUMBER, AT(struct conversation_settings, top_p), .min = -1, .max = 1, .fallback = "-1",
@@ -159,6 +163,9 @@ static bool settings_write_member(struct json *json, const struct conversation_s
         return true;
     case FIELD_NUMBER:
         json_write_double(json, *(const double *)(const void *)at);
+        return true;
+    case FIELD_BOOL:
+        json_write_bool(json, *(const bool *)(const void *)at);
         return true;
     case FIELD_TEXTS: {
         const struct field_texts *texts = (const void *)at;

@@ -57,6 +57,8 @@ struct conversation_settings {
     struct str scenario;       /* instead of the card's */
     struct str system_prompt;  /* instead of the card's */
     struct str route;          /* model route; STR_NONE: "default" */
+    bool memory,
+        shared_memory; /* when said, instead of the person's preferences; read by memory_store.c */
     double temperature, top_p, min_p, frequency_penalty, presence_penalty, repetition_penalty;
     int64_t top_k, seed, reply_tokens;
     struct field_texts stop;

@@ -6,6 +6,7 @@
 
 #include "base/deflate.h"
 #include "base/id.h"
+#include "memory/memory.h"
 #include "memory/turn.h"
 
 #include "base/banned.h"
@@ -297,6 +298,12 @@ static enum err keep_revision(struct tx *tx, const struct message *m, struct str
     return stmt_run(s);
 }
 
+/* What was found and learnt of it is to be found and learnt anew. */
+static enum err unlearn(struct tx *tx, int64_t message_id, int64_t conversation_id) {
+    enum err err = memory_touch_message(tx, message_id, conversation_id);
+    return err != E_OK ? err : memory_changed(tx, conversation_id, message_id, message_id);
+}
+
 enum err message_edit(struct tx *tx, const struct message *old, struct str content,
                       int64_t saved_by, int64_t now) {
     enum err err = keep_revision(tx, old, STR("before_edit"), old->content, saved_by, now);
@@ -314,7 +321,7 @@ enum err message_edit(struct tx *tx, const struct message *old, struct str conte
     if (stmt_changed(s) != 1)
         return E_CONFLICT;
     err = message_touch(tx, old->id, now);
-    return err != E_OK ? err : memory_touch_message(tx, old->id, old->conversation_id);
+    return err != E_OK ? err : unlearn(tx, old->id, old->conversation_id);
 }
 
 enum err message_refuse_edit(struct tx *tx, const struct message *current, struct str content,
@@ -332,7 +339,7 @@ enum err message_hide(struct tx *tx, int64_t conversation_id, int64_t message_id
     bind_bool(s, ":hidden", hidden);
     bind_time(s, ":now", now);
     enum err err = stmt_run(s);
-    return err != E_OK ? err : memory_touch_message(tx, message_id, conversation_id);
+    return err != E_OK ? err : unlearn(tx, message_id, conversation_id);
 }
 
 /* --- trash
@@ -349,7 +356,7 @@ static enum err trash_one(struct tx *tx, int64_t conversation_id, int64_t messag
     bind_time(s, ":now", now);
     enum err err = stmt_run(s);
     *deleted += stmt_changed(s);
-    return err != E_OK ? err : memory_touch_message(tx, message_id, conversation_id);
+    return err != E_OK ? err : unlearn(tx, message_id, conversation_id);
 }
 
 static int64_t parent_of(struct db *db, int64_t message_id) {
@@ -415,7 +422,7 @@ static enum err touch_trashed_with(struct tx *tx, int64_t conversation_id, int64
     bind_id(s, ":id", message_id);
     enum err err = E_OK;
     while (err == E_OK && stmt_row(s))
-        err = memory_touch_message(tx, column_id(s, 0), conversation_id);
+        err = unlearn(tx, column_id(s, 0), conversation_id);
     enum err read = stmt_done(s);
     return err != E_OK ? err : read;
 }
@@ -445,6 +452,8 @@ enum err message_restore(struct tx *tx, int64_t conversation_id, int64_t message
 enum err message_choose(struct tx *tx, int64_t conversation_id, int64_t message_id, int64_t place,
                         int64_t now) {
     enum err err = choose(tx, conversation_id, message_id, place, now);
+    if (err == E_OK)
+        err = memory_changed(tx, conversation_id, message_id, message_id);
     if (err != E_OK)
         return err;
     return conversation_show_path(tx, conversation_id,

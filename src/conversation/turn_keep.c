@@ -10,6 +10,7 @@
 #include "base/metric.h"
 #include "conversation/conversation_store.h"
 #include "conversation/message_store.h"
+#include "memory/memory.h"
 #include "model/model.h"
 #include "model/tokens.h"
 
@@ -68,6 +69,18 @@ enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now)
     return err;
 }
 
+/* There is something to learn from; what is said anew is learnt anew. */
+static enum err writer_learn(struct tx *tx, const struct turn *turn) {
+    int64_t conversation_id = turn->order.conversation_id;
+    if (turn->order.kind == TURN_REGENERATE || turn->order.kind == TURN_CONTINUE)
+        return memory_changed(tx, conversation_id, turn->reply.id, turn->reply.id);
+    bool has_said = turn->said.id != 0;
+    return memory_said(tx, &(struct memory_said){.conversation_id = conversation_id,
+                                                 .user_id = turn->order.user_id,
+                                                 .count = has_said ? 2 : 1,
+                                                 .text = has_said ? turn->said.content : STR_NONE});
+}
+
 /* On the writer thread; the loop waits, so the whole turn may be read. */
 static enum err writer_keep(struct tx *tx, void *ctx) {
     const struct turn *turn = ctx;
@@ -98,6 +111,8 @@ static enum err writer_keep(struct tx *tx, void *ctx) {
         err =
             conversation_spoken(tx, turn->order.conversation_id, turn->reply.id,
                                 conversation_line(&arena, text.content), turn->is_unseen, text.now);
+    if (err == E_OK)
+        err = writer_learn(tx, turn);
     arena_release(&arena);
     return err;
 }

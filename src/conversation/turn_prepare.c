@@ -11,6 +11,7 @@
 #include "conversation/conversation_store.h"
 #include "conversation/message_store.h"
 #include "lore/activate.h"
+#include "memory/memory.h"
 #include "model/tokens.h"
 #include "net/limit.h"
 
@@ -192,6 +193,11 @@ static enum err writer_record(struct tx *tx, void *ctx) {
     }
     if (err == E_OK && reply->id != 0)
         err = message_append(tx, reply, STR_NONE);
+    else if (err == E_OK) /* nothing follows that would count it */
+        err = memory_said(tx, &(struct memory_said){.conversation_id = turn->order.conversation_id,
+                                                    .user_id = turn->order.user_id,
+                                                    .count = 1,
+                                                    .text = said->content});
     return err;
 }
 

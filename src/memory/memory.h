@@ -30,6 +30,7 @@ struct memory_scope {
     int64_t user_id, character_id, conversation_id;
     bool is_shared;      /* all conversations of these two, not only this one */
     bool needs_approval; /* what is extracted waits for the person */
+    bool learns;         /* the person lets this conversation be learnt from */
 };
 /* E_ABSENT when there is no such conversation or it is in the trash; otherwise whatever its owner. */
 MUST_USE enum err memory_scope_of(struct db *db, int64_t conversation_id,
@@ -99,6 +100,7 @@ struct memory_episode {
     struct str made_by;
     int64_t revision, created_at, updated_at;
 };
+void memory_summary_write(struct json *json, const struct memory_summary *summary);
 /* Oldest first, those that begin after message `after_id`. */
 MUST_USE enum err memory_episodes(struct db *db, struct arena *arena, int64_t conversation_id,
                                   int64_t after_id, size_t limit, struct memory_episode **items,
@@ -116,9 +118,12 @@ struct memory_said {
 };
 /* One statement; a second one when it is time for a job. */
 MUST_USE enum err memory_said(struct tx *tx, const struct memory_said *said);
-/* A message that may have been learnt from was edited, deleted, restored or swiped: what was made
- * of it is stale. */
-MUST_USE enum err memory_changed(struct tx *tx, int64_t conversation_id, int64_t message_id);
+/* Messages (ids from .. to) that may have been learnt from were edited, deleted, restored or
+ * swiped: what was made of them is stale, and they are looked at again. */
+MUST_USE enum err memory_changed(struct tx *tx, int64_t conversation_id, int64_t from_id,
+                                 int64_t to_id);
+/* The conversation is about to be deleted for good. */
+MUST_USE enum err memory_gone(struct tx *tx, int64_t conversation_id);
 
 /* --- what the floors above hand in -------------------------------------------------------------- */
 
@@ -134,19 +139,13 @@ struct memory_cast {
     struct str route;        /* of the conversation */
     const struct str *cards; /* texts that are never memory: card, persona, lore, system prompt */
     size_t card_count;
-    bool learns; /* the person lets this conversation be learnt from */
 };
 struct memory_hooks {
-    /* Complete user and assistant messages after `after_id`, oldest first; without greetings, hidden
-     * and deleted ones. */
-    enum err (*lines)(struct db *db, struct arena *arena, int64_t conversation_id, int64_t after_id,
-                      size_t limit, struct memory_line **lines, size_t *count);
+    /* E_ABSENT when the conversation is gone. Texts are the arena's. */
     enum err (*cast)(struct db *db, struct arena *arena, int64_t conversation_id,
                      struct memory_cast *cast);
     /* Tells those who listen to a conversation. */
     void (*publish)(int64_t conversation_id, const char *type, struct str data);
-    /* Inside a write: the message is to be indexed anew (it was withheld). */
-    enum err (*touch)(struct tx *tx, int64_t message_id, int64_t conversation_id);
 };
 void memory_start(const struct memory_hooks *hooks);
 extern const struct job_kind memory_jobs[]; /* learn.c */

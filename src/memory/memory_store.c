@@ -32,7 +32,8 @@ enum err memory_store_scope(struct db *db, int64_t conversation_id, struct memor
         db,
         "SELECT c.owner_id, p.character_id, "
         "       coalesce(json_extract(c.settings, '$.shared_memory'), json_extract(u.preferences, '$.shared_memory'), 0), "
-        "       coalesce(json_extract(u.preferences, '$.memory_approval'), 0) "
+        "       coalesce(json_extract(u.preferences, '$.memory_approval'), 0), "
+        "       coalesce(json_extract(c.settings, '$.memory'), json_extract(u.preferences, '$.memory'), 1) "
         "FROM conversation c JOIN user u ON u.id = c.owner_id "
         "LEFT JOIN conversation_character p ON p.conversation_id = c.id AND p.place = 0 "
         "WHERE c.id = :id AND c.deleted_at IS NULL");
@@ -43,7 +44,8 @@ enum err memory_store_scope(struct db *db, int64_t conversation_id, struct memor
                                        .character_id = column_id(s, 1),
                                        .conversation_id = conversation_id,
                                        .is_shared = column_bool(s, 2),
-                                       .needs_approval = column_bool(s, 3)};
+                                       .needs_approval = column_bool(s, 3),
+                                       .learns = column_bool(s, 4)};
     return one(s, is_there);
 }
 
@@ -249,24 +251,6 @@ enum err memory_store_remove(struct tx *tx, int64_t fact_id) {
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM memory_fact WHERE id = :id");
     bind_id(s, ":id", fact_id);
     return stmt_run(s);
-}
-
-enum err memory_store_find(struct db *db, struct arena *arena, const struct memory_scope *scope,
-                           struct str match, int64_t *ids, size_t limit, size_t *count) {
-    (void)arena;
-    struct stmt *s = DB_SQL(
-        db, "SELECT f.id FROM memory_fact_words w CROSS JOIN memory_fact f ON f.id = w.rowid "
-            "WHERE memory_fact_words MATCH :match "
-            "AND ((NOT :shared AND f.conversation_id = :conversation) "
-            "  OR (:shared AND f.user_id = :user AND f.character_id = :character)) "
-            "ORDER BY f.id DESC LIMIT :limit");
-    bind_str(s, ":match", match);
-    bind_bool(s, ":shared", scope->is_shared);
-    bind_id(s, ":conversation", scope->conversation_id);
-    bind_id(s, ":user", scope->user_id);
-    bind_int(s, ":character", scope->character_id);
-    bind_int(s, ":limit", (int64_t)limit);
-    return read_ids(s, ids, count);
 }
 
 enum err memory_store_unsupported(struct db *db, int64_t conversation_id, int64_t from, int64_t to,
@@ -488,6 +472,13 @@ enum err memory_store_next_episode(struct db *db, int64_t after, size_t limit, i
     return read_ids(s, ids, count);
 }
 
+bool memory_store_has_stale(struct db *db, int64_t conversation_id) {
+    struct stmt *s = DB_SQL(db, "SELECT 1 FROM memory_episode "
+                                "WHERE conversation_id = :conversation AND is_stale LIMIT 1");
+    bind_id(s, ":conversation", conversation_id);
+    return stmt_int(s, 0) == 1;
+}
+
 enum err memory_store_make_stale(struct tx *tx, int64_t conversation_id, int64_t from, int64_t to) {
     struct stmt *s = DB_SQL(tx_db(tx), "UPDATE memory_summary SET is_stale = 1 "
                                        "WHERE conversation_id = :conversation "
@@ -537,15 +528,16 @@ enum err memory_store_progress(struct db *db, struct arena *arena, int64_t conve
 }
 
 /* `queued` counts how often the mark was reached since the last job ended: at the first time one is
- * added. */
+ * added, and again when so much has gathered that the first must have been given up. */
 enum err memory_store_said(struct tx *tx, int64_t conversation_id, int64_t count, int64_t every,
                            bool at_once, bool *queues) {
-    struct stmt *s =
-        DB_SQL(tx_db(tx), "INSERT INTO memory_progress (conversation_id, waiting, queued) "
-                          "VALUES (:conversation, :count, :at_once OR :count >= :every) "
-                          "ON CONFLICT (conversation_id) DO UPDATE SET waiting = waiting + :count, "
-                          "    queued = queued + (:at_once OR waiting + :count >= :every) "
-                          "RETURNING queued = 1 AND (:at_once OR waiting >= :every)");
+    struct stmt *s = DB_SQL(
+        tx_db(tx),
+        "INSERT INTO memory_progress (conversation_id, waiting, queued) "
+        "VALUES (:conversation, :count, :at_once OR :count >= :every) "
+        "ON CONFLICT (conversation_id) DO UPDATE SET waiting = waiting + :count, "
+        "    queued = queued + (:at_once OR waiting + :count >= :every) "
+        "RETURNING (queued = 1 OR waiting % (:every * 4) < :count) AND (:at_once OR waiting >= :every)");
     bind_id(s, ":conversation", conversation_id);
     bind_int(s, ":count", count);
     bind_int(s, ":every", every);
@@ -651,6 +643,19 @@ bool memory_store_is_withheld(struct db *db, int64_t message_id) {
     return stmt_int(s, 0) == 1;
 }
 
+enum err memory_store_mentions(struct db *db, int64_t conversation_id, struct str match,
+                               int64_t *ids, size_t limit, size_t *count) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT t.message_id FROM memory_words w "
+                   "CROSS JOIN memory_turn t ON t.message_id = w.rowid "
+                   "WHERE memory_words MATCH :match AND t.conversation_id = :conversation "
+                   "LIMIT :limit");
+    bind_str(s, ":match", match);
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":limit", (int64_t)limit);
+    return read_ids(s, ids, count);
+}
+
 enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, struct str text) {
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM idempotency WHERE user_id = :user "
                                        "AND instr(CAST(body AS TEXT), :text) > 0");
@@ -730,6 +735,83 @@ enum err memory_store_conversations(struct db *db, const struct memory_scope *sc
     bind_int(s, ":after", after);
     bind_int(s, ":limit", (int64_t)limit);
     return read_ids(s, ids, count);
+}
+
+/* --- the talk --------------------------------------------------------------------------------- */
+
+/* The branches of the path that is shown, each up to where the next one leaves it. */
+#define SHOWN_PATH                                                                         \
+    "WITH RECURSIVE seen (branch_id, up_to) AS ("                                          \
+    "    SELECT h.branch_id, h.id FROM conversation c JOIN message h ON h.id = c.head_id " \
+    "    WHERE c.id = :conversation "                                                      \
+    "    UNION ALL SELECT b.parent_id, b.fork_message_id FROM seen JOIN branch b "         \
+    "    ON b.id = seen.branch_id WHERE b.parent_id IS NOT NULL) "
+/* A character's message without one before it is a greeting: text of the card. */
+#define SAID_THERE                                                                   \
+    "AND m.deleted_at IS NULL AND NOT m.hidden AND m.role IN ('user', 'assistant') " \
+    "AND (m.parent_id IS NOT NULL OR m.role = 'user') "                              \
+    "AND v.state <> 'streaming' AND v.content <> '' "                                \
+    "AND NOT EXISTS (SELECT 1 FROM memory_withheld w WHERE w.message_id = m.id) "
+
+static struct memory_line column_line(struct stmt *s, struct arena *arena) {
+    return (struct memory_line){.message_id = column_id(s, 0),
+                                .at = column_time(s, 1),
+                                .is_user = column_bool(s, 2),
+                                .name = column_str_dup(s, 3, arena),
+                                .text = column_str_dup(s, 4, arena)};
+}
+
+enum err memory_store_lines(struct db *db, struct arena *arena, int64_t conversation_id,
+                            int64_t after, int64_t to, size_t limit, struct memory_line **lines,
+                            size_t *count) {
+    *lines = ARENA_ARRAY(arena, struct memory_line, limit);
+    *count = 0;
+    struct stmt *s = DB_SQL(
+        db, SHOWN_PATH
+        "SELECT m.id, m.created_at, m.role = 'user', m.author_name, v.content "
+        "FROM message m JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
+        "WHERE m.conversation_id = :conversation AND m.id > :after AND m.id <= :to "
+        "AND EXISTS (SELECT 1 FROM seen WHERE seen.branch_id = m.branch_id AND m.id <= seen.up_to) " SAID_THERE
+        "ORDER BY m.id LIMIT :limit");
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":after", after);
+    bind_int(s, ":to", to != 0 ? to : INT64_MAX);
+    bind_int(s, ":limit", (int64_t)limit);
+    while (stmt_row(s))
+        (*lines)[(*count)++] = column_line(s, arena);
+    return stmt_done(s);
+}
+
+enum err memory_store_lines_before(struct db *db, struct arena *arena, int64_t conversation_id,
+                                   int64_t before, size_t limit, struct memory_line **lines,
+                                   size_t *count) {
+    struct memory_line *newest = ARENA_ARRAY(arena, struct memory_line, limit);
+    *lines = ARENA_ARRAY(arena, struct memory_line, limit);
+    *count = 0;
+    struct stmt *s = DB_SQL(
+        db, SHOWN_PATH
+        "SELECT m.id, m.created_at, m.role = 'user', m.author_name, v.content "
+        "FROM message m JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
+        "WHERE m.conversation_id = :conversation AND m.id < :before "
+        "AND EXISTS (SELECT 1 FROM seen WHERE seen.branch_id = m.branch_id AND m.id <= seen.up_to) " SAID_THERE
+        "ORDER BY m.id DESC LIMIT :limit");
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":before", before != 0 ? before : INT64_MAX);
+    bind_int(s, ":limit", (int64_t)limit);
+    while (stmt_row(s))
+        newest[(*count)++] = column_line(s, arena);
+    for (size_t i = 0; i < *count; i++)
+        (*lines)[i] = newest[*count - 1 - i];
+    return stmt_done(s);
+}
+
+int64_t memory_store_line_count(struct db *db, int64_t conversation_id, int64_t after) {
+    struct stmt *s = DB_SQL(db, "SELECT count(*) FROM message "
+                                "WHERE conversation_id = :conversation AND id > :after "
+                                "AND deleted_at IS NULL");
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":after", after);
+    return stmt_int(s, 0);
 }
 
 /* --- how the two stand ------------------------------------------------------------------------ */

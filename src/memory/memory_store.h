@@ -27,10 +27,6 @@ MUST_USE enum err memory_store_update(struct tx *tx, const struct memory_fact *f
 MUST_USE enum err memory_store_add_source(struct tx *tx, int64_t fact_id, int64_t message_id);
 MUST_USE enum err memory_store_use(struct tx *tx, int64_t fact_id, int64_t now);
 MUST_USE enum err memory_store_remove(struct tx *tx, int64_t fact_id);
-/* Facts with all of these words (already folded), newest first. */
-MUST_USE enum err memory_store_find(struct db *db, struct arena *arena,
-                                    const struct memory_scope *scope, struct str match,
-                                    int64_t *ids, size_t limit, size_t *count);
 /* Ids of facts that nothing but changed messages of a range speaks for. */
 MUST_USE enum err memory_store_unsupported(struct db *db, int64_t conversation_id, int64_t from,
                                            int64_t to, int64_t *ids, size_t limit, size_t *count);
@@ -53,6 +49,7 @@ MUST_USE enum err memory_store_save_episode(struct tx *tx, const struct memory_e
 MUST_USE enum err memory_store_remove_episode(struct tx *tx, int64_t id);
 MUST_USE enum err memory_store_next_episode(struct db *db, int64_t after, size_t limit,
                                             int64_t *ids, size_t *count);
+bool memory_store_has_stale(struct db *db, int64_t conversation_id); /* an episode */
 /* A covered message has changed. */
 MUST_USE enum err memory_store_make_stale(struct tx *tx, int64_t conversation_id, int64_t from,
                                           int64_t to);
@@ -82,6 +79,9 @@ MUST_USE enum err memory_store_forget_identity(struct tx *tx, int64_t conversati
                                                struct str identity);
 MUST_USE enum err memory_store_withhold(struct tx *tx, int64_t conversation_id, int64_t message_id);
 bool memory_store_is_withheld(struct db *db, int64_t message_id);
+/* Messages of a conversation with all of the words that an FTS5 expression asks for. */
+MUST_USE enum err memory_store_mentions(struct db *db, int64_t conversation_id, struct str match,
+                                        int64_t *ids, size_t limit, size_t *count);
 /* Answers that were kept for repeats and hold this text. */
 MUST_USE enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, struct str text);
 /* Merges the word index, so that nothing of deleted rows is left in it. */
@@ -101,6 +101,19 @@ MUST_USE enum err memory_store_save_prompt(struct tx *tx, const struct memory_pr
 MUST_USE enum err memory_store_conversations(struct db *db, const struct memory_scope *scope,
                                              int64_t after, int64_t *ids, size_t limit,
                                              size_t *count);
+
+/* --- the talk ---------------------------------------------------------------------------------- */
+
+/* What was said on the path that is shown after `after` (up to `to`, 0: the end), oldest first;
+ * without greetings, unfinished, hidden, deleted and withheld ones. */
+MUST_USE enum err memory_store_lines(struct db *db, struct arena *arena, int64_t conversation_id,
+                                     int64_t after, int64_t to, size_t limit,
+                                     struct memory_line **lines, size_t *count);
+/* The last `limit` before `before` (0: before the end), oldest first. */
+MUST_USE enum err memory_store_lines_before(struct db *db, struct arena *arena,
+                                            int64_t conversation_id, int64_t before, size_t limit,
+                                            struct memory_line **lines, size_t *count);
+int64_t memory_store_line_count(struct db *db, int64_t conversation_id, int64_t after);
 
 /* --- how the two stand ------------------------------------------------------------------------- */
 

@@ -48,11 +48,7 @@ static const struct field index_rows[] = {
     {"vectors", FIELD_INT, .is_required = true, .help = "Those that are found by meaning; 0 when there is no encoder."},
     {"pending", FIELD_INT, .is_required = true, .help = "What still waits for words or vectors."},
     {0}};
-static const struct shape index_shape = {"MemoryIndex", index_rows, "How far indexing has come."};
-static const struct field overview_rows[] = {
-    {"index", FIELD_OBJECT, .shape = &index_shape, .is_required = true, .help = "How far indexing has come."},
-    {0}};
-static const struct shape overview_shape = {"Memory", overview_rows, "What is remembered of a conversation."};
+const struct shape recall_index_shape = {"MemoryIndex", index_rows, "How far indexing has come."};
 /* clang-format on */
 
 /* --- what there is -------------------------------------------------------------------------- */
@@ -79,20 +75,12 @@ static void counts_write(struct json *json, const struct counts *counts) {
     json_object_end(json);
 }
 
-static void overview(struct request *request) {
-    struct db *db = store_reader();
-    int64_t id = request->ids[0];
+enum err recall_index_write(struct json *json, struct db *db, int64_t conversation_id) {
     struct counts counts;
-    enum err err = turn_conversation(db, id, request->caller.user_id);
+    enum err err = count_index(db, conversation_id, &counts);
     if (err == E_OK)
-        err = count_index(db, id, &counts);
-    if (err != E_OK)
-        return reply_error(request, err);
-    struct json *json = reply_json(request);
-    json_object_begin(json);
-    counts_write(json, &counts);
-    json_object_end(json);
-    reply_send(request, 200);
+        counts_write(json, &counts);
+    return err;
 }
 
 /* --- search --------------------------------------------------------------------------------- */
@@ -179,8 +167,6 @@ static void search(struct request *request) {
 
 /* clang-format off */
 const struct route recall_routes[] = {
-    {METHOD_GET, "/api/v1/memory/{conversation_id}", overview, WHO_MEMBER, SCOPE_READ, .tag = "memory", .operation = "getMemory",
-     .summary = "What is remembered of a conversation, and how far its indexing has come.", .answer = &overview_shape},
     {METHOD_GET, "/api/v1/memory/{conversation_id}/search", search, WHO_MEMBER, SCOPE_READ, .query = search_query, .query_size = sizeof(struct search_query),
      .tag = "memory", .operation = "searchMemory", .summary = "What is remembered of a conversation that answers a question, best first.", .answer = &found_shape, .answer_is_list = true},
     {0}};

@@ -6,6 +6,8 @@
  */
 #include "memory/turn.h"
 
+#include "memory/memory.h"
+
 #include "base/check.h"
 
 #include <math.h>
@@ -131,5 +133,7 @@ enum err memory_add_turn(struct tx *tx, const struct memory_turn *turn) {
 
 enum err memory_drop_conversation(struct tx *tx, int64_t conversation_id) {
     enum err err = turn_remove_all(tx, conversation_id);
+    if (err == E_OK)
+        err = memory_gone(tx, conversation_id);
     return err != E_OK ? err : index_drop(tx, conversation_id, conversation_id);
 }

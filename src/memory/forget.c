@@ -1,0 +1,408 @@
+/*
+ * What is forgotten is nowhere afterwards: not in its row, not in the word index (whose segments are
+ * merged, because a deletion only marks), not among the vectors, not in summaries and episodes that
+ * told it, not in the answers kept for repeated requests, not in the recorded prompts, and not in
+ * freed pages or in the log. What stays is a digest, so that it is not learnt again, and, when
+ * the messages are withheld too, their ids: the talk itself is the person's to delete.
+ *
+ * Recorded prompts are rewritten by a durable job, which carries no text: it takes the memories and
+ * summaries out of every prompt of the conversation since the oldest of the forgotten facts.
+ */
+#include "memory/forget.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/deflate.h"
+#include "base/id.h"
+#include "base/text.h"
+#include "memory/memory_index.h"
+#include "memory/memory_store.h"
+#include "memory/pieces.h"
+#include "memory/turn.h"
+#include "memory/words.h"
+
+#include "base/banned.h"
+
+#define TOPIC_STEMS        16
+#define TELLS_SHARE        0.8 /* of a fact's words in one sentence of a summary */
+#define RECORD_LIMIT_BYTES ((size_t)16 << 20)
+#define SCRUB_BATCH        8
+#define CONVERSATIONS      64
+
+/* --- what tells of it ------------------------------------------------------------------------- */
+
+struct topic {
+    struct str stems[TOPIC_STEMS];
+    struct str words[TOPIC_STEMS];
+    size_t count;
+    double share; /* so many of the stems must be there */
+};
+
+static void topic_read(struct arena *arena, struct str text, struct topic *topic) {
+    size_t count;
+    struct memory_word *words = memory_words(arena, text, 100, &count);
+    topic->count = 0;
+    for (int pass = 0; pass < 2 && topic->count == 0; pass++)
+        for (size_t i = 0; i < count && topic->count < TOPIC_STEMS; i++)
+            if (pass == 1 || !words[i].is_stopword) {
+                topic->stems[topic->count] = words[i].stem;
+                topic->words[topic->count++] = words[i].folded;
+            }
+}
+
+static bool tells(struct arena *arena, const struct topic *topic, struct str text) {
+    size_t count, hits = 0;
+    struct memory_word *words = memory_words(arena, text, 2000, &count);
+    for (size_t i = 0; i < topic->count; i++)
+        for (size_t k = 0; k < count; k++)
+            if (str_eq(words[k].stem, topic->stems[i])) {
+                hits++;
+                break;
+            }
+    return topic->count > 0 && (double)hits >= topic->share * (double)topic->count;
+}
+
+/* The text without the sentences that tell; the same text when none does. */
+static struct str without(struct arena *arena, const struct topic *topic, struct str text,
+                          bool *changed) {
+    struct buf buf;
+    struct str rest = text, line;
+    buf_init(&buf, 1 << 20);
+    while (str_next(&rest, '\n', &line)) {
+        size_t count, kept = 0;
+        struct str *pieces = pieces_of(arena, line, &count);
+        for (size_t i = 0; i < count; i++) {
+            if (tells(arena, topic, pieces[i])) {
+                *changed = true;
+                continue;
+            }
+            buf_add_str(&buf, kept++ > 0 ? STR(" ") : buf.len > 0 ? STR("\n") : STR(""));
+            buf_add_str(&buf, str_trim(pieces[i]));
+        }
+    }
+    struct str out = *changed ? str_dup(arena, buf_str(&buf)) : text;
+    buf_release(&buf);
+    return out;
+}
+
+static enum err find_told(struct db *db, struct arena *arena, const struct topic *topic,
+                          struct forget *forget) {
+    struct memory_summary *summaries;
+    struct memory_episode *episodes;
+    size_t count;
+    enum err err = memory_summaries(db, arena, forget->scope.conversation_id, &summaries, &count);
+    for (size_t i = 0; i < count && err == E_OK; i++) {
+        bool changed = false;
+        summaries[i].text = without(arena, topic, summaries[i].text, &changed);
+        if (changed)
+            forget->summaries[forget->summary_count++] = summaries[i];
+    }
+    if (err == E_OK)
+        err = memory_episodes(db, arena, forget->scope.conversation_id, 0, 2000, &episodes, &count);
+    for (size_t i = 0; i < count && err == E_OK && forget->episode_count < FORGET_LIMIT; i++)
+        if (tells(arena, topic, episodes[i].text) || tells(arena, topic, episodes[i].title))
+            forget->episodes[forget->episode_count++] = episodes[i];
+    return err;
+}
+
+static void add_message(struct forget *forget, int64_t message_id) {
+    for (size_t i = 0; i < forget->message_count; i++)
+        if (forget->messages[i] == message_id)
+            return;
+    if (forget->message_count < FORGET_LIMIT)
+        forget->messages[forget->message_count++] = message_id;
+}
+
+static enum err add_fact(struct db *db, struct arena *arena, const struct memory_fact *fact,
+                         bool with_messages, struct forget *forget) {
+    struct memory_fact *added = &forget->facts[forget->fact_count++];
+    *added = *fact;
+    enum err err = memory_store_sources(db, arena, added);
+    for (size_t i = 0; i < added->source_count && with_messages; i++)
+        add_message(forget, added->sources[i]);
+    if (forget->since == 0 || fact->created_at < forget->since)
+        forget->since = fact->created_at;
+    return err;
+}
+
+static void begin(struct arena *arena, struct forget *forget) {
+    struct memory_scope scope = forget->scope;
+    *forget = (struct forget){.scope = scope};
+    forget->facts = ARENA_ARRAY(arena, struct memory_fact, FORGET_LIMIT);
+    forget->episodes = ARENA_ARRAY(arena, struct memory_episode, FORGET_LIMIT);
+    forget->summaries = ARENA_ARRAY(arena, struct memory_summary, 4);
+    forget->messages = ARENA_ARRAY(arena, int64_t, FORGET_LIMIT);
+}
+
+/* "word" AND "word": quoted, so that nothing of it is an operator. */
+static struct str match_of(struct arena *arena, const struct topic *topic) {
+    struct buf buf;
+    buf_init(&buf, 8000);
+    buf_add_str(&buf, STR("text : ("));
+    for (size_t i = 0; i < topic->count; i++) {
+        buf_add_str(&buf, i > 0 ? STR(" AND \"") : STR("\""));
+        for (size_t k = 0; k < topic->words[i].len; k++)
+            if (topic->words[i].at[k] != '"')
+                buf_add_char(&buf, topic->words[i].at[k]);
+        buf_add_char(&buf, '"');
+    }
+    buf_add_char(&buf, ')');
+    struct str match = str_dup(arena, buf_str(&buf));
+    buf_release(&buf);
+    return match;
+}
+
+static enum err find_mentions(struct db *db, struct arena *arena, const struct topic *topic,
+                              struct forget *forget) {
+    int64_t *ids = ARENA_ARRAY(arena, int64_t, FORGET_LIMIT);
+    size_t count;
+    enum err err = memory_store_mentions(db, forget->scope.conversation_id, match_of(arena, topic),
+                                         ids, FORGET_LIMIT, &count);
+    for (size_t i = 0; i < count && err == E_OK; i++)
+        add_message(forget, ids[i]);
+    return err;
+}
+
+enum err forget_topic(struct db *db, struct arena *arena, struct str text, bool with_messages,
+                      struct forget *forget) {
+    struct topic topic = {.share = 1};
+    struct memory_fact *facts;
+    size_t count;
+    begin(arena, forget);
+    topic_read(arena, text, &topic);
+    if (topic.count == 0)
+        return E_INPUT;
+    enum err err = memory_store_facts(db, arena, &forget->scope, true, 4000, &facts, &count);
+    for (size_t i = 0; i < count && err == E_OK && forget->fact_count < FORGET_LIMIT; i++) {
+        struct str whole =
+            str_printf(arena, STR_FMT " " STR_FMT " " STR_FMT, STR_ARG(facts[i].text),
+                       STR_ARG(facts[i].object), STR_ARG(facts[i].subject));
+        if (tells(arena, &topic, whole))
+            err = add_fact(db, arena, &facts[i], with_messages, forget);
+    }
+    if (err == E_OK)
+        err = find_told(db, arena, &topic, forget);
+    if (err == E_OK && with_messages)
+        err = find_mentions(db, arena, &topic, forget);
+    return err;
+}
+
+enum err forget_fact(struct db *db, struct arena *arena, const struct memory_fact *fact,
+                     bool with_messages, struct forget *forget) {
+    struct topic topic = {.share = TELLS_SHARE};
+    begin(arena, forget);
+    enum err err = add_fact(db, arena, fact, with_messages, forget);
+    topic_read(arena, fact->text, &topic);
+    return err == E_OK ? find_told(db, arena, &topic, forget) : err;
+}
+
+/* --- it goes ---------------------------------------------------------------------------------- */
+
+static enum err remove_facts(struct tx *tx, const struct forget *forget) {
+    enum err err = E_OK;
+    for (size_t i = 0; i < forget->fact_count && err == E_OK; i++) {
+        const struct memory_fact *fact = &forget->facts[i];
+        err = memory_store_forget_identity(tx, fact->conversation_id, fact->identity);
+        if (err == E_OK)
+            err = memory_store_forget_answers(tx, fact->user_id, fact->text);
+        if (err == E_OK)
+            err = memory_store_remove(tx, fact->id);
+        if (err == E_OK)
+            err = index_touch(tx, &memory_kind_fact, fact->id, fact->conversation_id,
+                              fact->conversation_id);
+    }
+    return err;
+}
+
+static enum err remove_told(struct tx *tx, const struct forget *forget) {
+    int64_t conversation = forget->scope.conversation_id;
+    enum err err = E_OK;
+    for (size_t i = 0; i < forget->episode_count && err == E_OK; i++) {
+        err = memory_store_remove_episode(tx, forget->episodes[i].id);
+        if (err == E_OK)
+            err = index_touch(tx, &memory_kind_episode, forget->episodes[i].id, conversation,
+                              conversation);
+    }
+    for (size_t i = 0; i < forget->summary_count && err == E_OK; i++) {
+        struct memory_summary *summary = &forget->summaries[i];
+        summary->updated_at = clock_now_ms();
+        err = summary->text.len > 0 ? memory_store_save_summary(tx, summary)
+                                    : memory_store_remove_summary(tx, summary->id);
+        if (err == E_OK)
+            err = index_touch(tx, &memory_kind_summary, summary->id, conversation, conversation);
+    }
+    return err;
+}
+
+static enum err withhold(struct tx *tx, const struct forget *forget) {
+    int64_t conversation = forget->scope.conversation_id;
+    enum err err = E_OK;
+    for (size_t i = 0; i < forget->message_count && err == E_OK; i++) {
+        err = memory_store_withhold(tx, conversation, forget->messages[i]);
+        if (err == E_OK)
+            err = memory_touch_message(tx, forget->messages[i], conversation);
+    }
+    return err;
+}
+
+enum err writer_forget(struct tx *tx, struct forget *forget) {
+    tx_overwrite_freed(tx, true);
+    enum err err = remove_facts(tx, forget);
+    if (err == E_OK)
+        err = remove_told(tx, forget);
+    if (err == E_OK)
+        err = withhold(tx, forget);
+    if (err == E_OK && forget->fact_count > 0)
+        err = memory_store_merge_words(tx);
+    if (err == E_OK)
+        err = forget_queue_scrub(tx, &forget->scope, forget->since);
+    return err;
+}
+
+void forget_vectors(const struct forget *forget, store_done_fn done, void *ctx) {
+    struct arena arena;
+    arena_init(&arena);
+    size_t room = forget->fact_count + forget->episode_count + forget->summary_count, count = 0;
+    int64_t *ids = ARENA_ARRAY(&arena, int64_t, room + 1);
+    for (size_t i = 0; i < forget->fact_count; i++)
+        if (forget->facts[i].conversation_id == forget->scope.conversation_id)
+            ids[count++] = forget->facts[i].id;
+    for (size_t i = 0; i < forget->episode_count; i++)
+        ids[count++] = forget->episodes[i].id;
+    for (size_t i = 0; i < forget->summary_count; i++)
+        ids[count++] = forget->summaries[i].id;
+    index_forget(forget->scope.conversation_id, ids, count, done, ctx);
+    arena_release(&arena);
+}
+
+/* --- recorded prompts -------------------------------------------------------------------------- */
+
+enum err forget_queue_scrub(struct tx *tx, const struct memory_scope *scope, int64_t since) {
+    int64_t ids[CONVERSATIONS], job_id;
+    size_t count = 1;
+    enum err err = E_OK;
+    ids[0] = scope->conversation_id;
+    if (scope->is_shared)
+        err = memory_store_conversations(tx_db(tx), scope, 0, ids, CONVERSATIONS, &count);
+    for (size_t i = 0; i < count && err == E_OK; i++) {
+        struct arena arena;
+        arena_init(&arena);
+        err = job_add(tx, "memory.scrub", scope->user_id,
+                      str_printf(&arena, "{\"conversation_id\":\"%s\",\"since\":%lld}",
+                                 id_text(ids[i]).at, (long long)since),
+                      0, &job_id);
+        arena_release(&arena);
+    }
+    return err;
+}
+
+static bool is_memory_part(const struct json_value *part) {
+    struct str name = json_string(json_member(part, "name"), STR(""));
+    return str_eq(name, STR("memories")) || str_eq(name, STR("summary"));
+}
+
+static bool has_memory(const struct json_value *record) {
+    const struct json_value *part = json_first(json_member(record, "parts"));
+    for (; part != NULL; part = json_next(part))
+        if (is_memory_part(part) && json_string(json_member(part, "content"), STR("")).len > 0)
+            return true;
+    return json_count(json_member(record, "memories")) > 0;
+}
+
+static void write_parts(struct json *json, const struct json_value *parts) {
+    json_array_begin(json);
+    for (const struct json_value *part = json_first(parts); part; part = json_next(part)) {
+        bool is_memory = is_memory_part(part);
+        json_object_begin(json);
+        for (const struct json_value *member = json_first(part); member;
+             member = json_next(member)) {
+            json_key(json, json_name(member));
+            if (is_memory && str_eq(json_name(member), STR("content")))
+                json_write_str(json, STR(""));
+            else
+                json_write_value(json, member);
+        }
+        json_object_end(json);
+    }
+    json_array_end(json);
+}
+
+/* The record without what was remembered; STR_NONE when it had nothing of it. */
+static struct str cleaned(struct arena *arena, struct str deflated) {
+    struct str text;
+    const struct json_value *record = NULL;
+    if (inflate_bytes(arena, deflated, RECORD_LIMIT_BYTES, &text) != E_OK ||
+        json_parse(arena, text, &record, NULL) != E_OK || !has_memory(record))
+        return STR_NONE;
+    struct buf buf;
+    struct json json;
+    buf_init(&buf, RECORD_LIMIT_BYTES);
+    json_init(&json, &buf);
+    json_object_begin(&json);
+    for (const struct json_value *member = json_first(record); member; member = json_next(member)) {
+        json_key(&json, json_name(member));
+        if (str_eq(json_name(member), STR("parts"))) {
+            write_parts(&json, member);
+        } else if (str_eq(json_name(member), STR("memories"))) {
+            json_array_begin(&json);
+            json_array_end(&json);
+        } else {
+            json_write_value(&json, member);
+        }
+    }
+    json_object_end(&json);
+    struct str out = deflate_bytes(arena, buf_str(&buf));
+    buf_release(&buf);
+    return out;
+}
+
+struct scrub {
+    struct job *job;
+    int64_t conversation_id, since, after;
+    size_t count;
+};
+
+static enum err writer_scrub(struct tx *tx, void *ctx) {
+    struct scrub *scrub = ctx;
+    struct memory_prompt prompts[SCRUB_BATCH];
+    struct arena arena;
+    arena_init(&arena);
+    tx_overwrite_freed(tx, true);
+    enum err err = memory_store_prompts(tx_db(tx), &arena, scrub->conversation_id, scrub->since,
+                                        scrub->after, prompts, SCRUB_BATCH, &scrub->count);
+    for (size_t i = 0; i < scrub->count && err == E_OK; i++) {
+        /* The variants of a message stay together: the batch ends where a message does. */
+        if (scrub->count == SCRUB_BATCH && i > 0 &&
+            prompts[i].message_id == prompts[SCRUB_BATCH - 1].message_id &&
+            prompts[0].message_id != prompts[SCRUB_BATCH - 1].message_id)
+            break;
+        scrub->after = prompts[i].message_id;
+        prompts[i].record = cleaned(&arena, prompts[i].record);
+        if (prompts[i].record.at != NULL)
+            err = memory_store_save_prompt(tx, &prompts[i]);
+    }
+    arena_release(&arena);
+    return err;
+}
+
+static void on_scrubbed(enum err err, void *ctx) {
+    struct scrub *scrub = ctx;
+    if (err == E_OK && scrub->count == SCRUB_BATCH && !scrub->job->is_cancelled)
+        return store_write(writer_scrub, on_scrubbed, scrub);
+    if (err == E_OK && scrub->job->is_cancelled && scrub->count == SCRUB_BATCH)
+        err = E_CANCELLED;
+    job_finish(scrub->job, err, "recorded prompts could not be cleaned");
+}
+
+void forget_run_scrub(struct job *job) {
+    const struct json_value *payload = NULL;
+    struct scrub *scrub = ARENA_NEW(&job->arena, struct scrub);
+    scrub->job = job;
+    if (json_parse(&job->arena, job->payload, &payload, NULL) != E_OK ||
+        id_parse(json_string(json_member(payload, "conversation_id"), STR("")),
+                 &scrub->conversation_id) != E_OK)
+        return job_finish(job, E_INPUT, "the job names no conversation");
+    scrub->since = json_int(json_member(payload, "since"), 0);
+    store_write(writer_scrub, on_scrubbed, scrub);
+}

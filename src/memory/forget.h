@@ -1,0 +1,37 @@
+/* Forgetting: what would go, and that it goes without a trace. */
+#pragma once
+
+#include "memory/memory.h"
+
+#define FORGET_LIMIT 1000 /* of each kind, at once */
+
+/* What goes. Texts are the arena's. */
+struct forget {
+    struct memory_scope scope;
+    struct memory_fact *facts;
+    size_t fact_count;
+    struct memory_episode *episodes;
+    size_t episode_count;
+    struct memory_summary *summaries; /* as they will be; an empty text: it goes */
+    size_t summary_count;
+    int64_t *messages; /* that are withheld from now on */
+    size_t message_count;
+    int64_t since; /* prompts before this moment cannot hold any of it */
+};
+
+/* What speaks of a topic: all of its words. E_INPUT when it has none. */
+MUST_USE enum err forget_topic(struct db *db, struct arena *arena, struct str topic,
+                               bool with_messages, struct forget *forget);
+/* One fact; scope and what else tells it. */
+MUST_USE enum err forget_fact(struct db *db, struct arena *arena, const struct memory_fact *fact,
+                              bool with_messages, struct forget *forget);
+/* Inside a write: rows, words, what was kept for repeats, and a job for the recorded prompts. */
+MUST_USE enum err writer_forget(struct tx *tx, struct forget *forget);
+/* After the commit: the vectors, at once. done when they are gone from the disk. Loop. */
+void forget_vectors(const struct forget *forget, store_done_fn done, void *ctx);
+
+struct job;
+void forget_run_scrub(struct job *job); /* kind "memory.scrub", in learn.c's table */
+/* Inside a write: the memories in the recorded prompts of a scope since a moment go. */
+MUST_USE enum err forget_queue_scrub(struct tx *tx, const struct memory_scope *scope,
+                                     int64_t since);

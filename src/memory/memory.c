@@ -1,0 +1,180 @@
+/*
+ * The front of this folder: settings, the switches of a scope, what conversation code calls in its
+ * writes, and how facts and episodes look to clients. Learning itself is learn.c, merging merge.c.
+ */
+#include "memory/memory.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/text.h"
+#include "memory/learn.h"
+#include "memory/memory_store.h"
+
+#include "base/banned.h"
+
+struct memory_settings memory_settings = {.every = 6, .sum_every = 24, .learns = true};
+
+/* clang-format off */
+const struct setting memory_setting_rows[] = {
+    {"memory", "learns", SETTING_BOOL, &memory_settings.learns, "true", .help = "Whether characters learn from what is said: facts, episodes and summaries, in the background."},
+    {"memory", "every", SETTING_INT, &memory_settings.every, "6", .min = 1, .max = 200, .help = "Messages between two looks at what there is to remember; \"remember ...\" is looked at at once."},
+    {"memory", "summary_every", SETTING_INT, &memory_settings.sum_every, "24", .min = 4, .max = 1000, .help = "Messages between two looks at the summaries."},
+    {0}};
+/* clang-format on */
+
+enum err memory_scope_of(struct db *db, int64_t conversation_id, struct memory_scope *scope) {
+    return memory_store_scope(db, conversation_id, scope);
+}
+
+enum err memory_facts(struct db *db, struct arena *arena, const struct memory_scope *scope,
+                      enum memory_which which, size_t limit, struct memory_fact **facts,
+                      size_t *count) {
+    enum err err = memory_store_facts(db, arena, scope, which == MEMORY_ALL, limit, facts, count);
+    for (size_t i = 0; i < *count && err == E_OK; i++)
+        err = memory_store_sources(db, arena, &(*facts)[i]);
+    return err;
+}
+
+enum err memory_used(struct tx *tx, const int64_t *fact_ids, size_t count, int64_t now) {
+    enum err err = E_OK;
+    for (size_t i = 0; i < count && err == E_OK; i++)
+        err = memory_store_use(tx, fact_ids[i], now);
+    return err;
+}
+
+bool memory_is_withheld(struct db *db, int64_t message_id) {
+    return memory_store_is_withheld(db, message_id);
+}
+
+enum err memory_summary_text(struct db *db, struct arena *arena, int64_t conversation_id,
+                             int64_t history_from_id, struct memory_summary_texts *texts) {
+    struct memory_summary *items;
+    size_t count;
+    *texts = (struct memory_summary_texts){STR(""), STR("")};
+    enum err err = memory_summaries(db, arena, conversation_id, &items, &count);
+    for (size_t i = 0; i < count && err == E_OK; i++) {
+        if (str_eq(items[i].kind, STR("relationship")))
+            texts->relationship = items[i].text;
+        /* What is sent whole needs no summary. */
+        if (str_eq(items[i].kind, STR("full")) && items[i].covers_from < history_from_id)
+            texts->full = items[i].text;
+    }
+    return err;
+}
+
+/* --- what conversation code calls --------------------------------------------------------------- */
+
+/* "Remember that ...", "don't forget", "please note". */
+static bool asks_to_remember(struct str text) {
+    static const char *const words[] = {"remember ",
+                                        "remember:",
+                                        "remember,",
+                                        "don't forget",
+                                        "dont forget",
+                                        "do not forget",
+                                        "don\xe2\x80\x99t forget",
+                                        "keep in mind",
+                                        "never forget",
+                                        "make a note"};
+    struct arena arena;
+    bool found = false;
+    arena_init(&arena);
+    struct str folded = text_fold(&arena, text_cut(text, 4000));
+    for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
+        found = str_has(folded, str_from(words[i]));
+    found &= !str_has(folded, STR("do you remember")) && !str_has(folded, STR("i remember"));
+    arena_release(&arena);
+    return found;
+}
+
+enum err memory_said(struct tx *tx, const struct memory_said *said) {
+    bool queues = false;
+    if (!memory_settings.learns)
+        return E_OK;
+    enum err err = memory_store_said(tx, said->conversation_id, said->count, memory_settings.every,
+                                     said->text.len > 0 && asks_to_remember(said->text), &queues);
+    return err == E_OK && queues ? learn_queue(tx, said->conversation_id, said->user_id) : err;
+}
+
+enum err memory_changed(struct tx *tx, int64_t conversation_id, int64_t from_id, int64_t to_id) {
+    bool queues = false;
+    struct memory_scope scope;
+    enum err err = memory_store_look_again(tx, conversation_id, from_id, to_id, &queues);
+    if (err == E_OK)
+        err = memory_store_make_stale(tx, conversation_id, from_id, to_id);
+    if (err != E_OK || !queues || memory_store_scope(tx_db(tx), conversation_id, &scope) != E_OK)
+        return err;
+    return learn_queue(tx, conversation_id, scope.user_id);
+}
+
+enum err memory_gone(struct tx *tx, int64_t conversation_id) {
+    tx_overwrite_freed(tx, false);
+    return memory_store_forget_all(tx, conversation_id);
+}
+
+/* --- how it looks ------------------------------------------------------------------------------- */
+
+void memory_fact_write(struct json *json, const struct memory_fact *fact) {
+    json_object_begin(json);
+    JSON_ID(json, "id", fact->id);
+    JSON_ID(json, "conversation_id", fact->conversation_id);
+    JSON_STR(json, "kind", fact->kind);
+    JSON_STR(json, "subject", fact->subject);
+    JSON_STR(json, "predicate", fact->predicate);
+    JSON_STR(json, "object", fact->object);
+    JSON_STR(json, "text", fact->text);
+    JSON_DOUBLE(json, "importance", (double)(int)(fact->importance * 100 + 0.5) / 100);
+    JSON_DOUBLE(json, "confidence", (double)(int)(fact->confidence * 100 + 0.5) / 100);
+    JSON_TIME(json, "valid_from", fact->valid_from);
+    JSON_TIME(json, "valid_to", fact->valid_to);
+    JSON_ID(json, "superseded_by", fact->superseded_by);
+    JSON_STR(json, "state", fact->state);
+    JSON_BOOL(json, "pinned", fact->pinned);
+    JSON_INT(json, "uses", fact->uses);
+    JSON_TIME(json, "last_used_at", fact->last_used_at);
+    JSON_STR(json, "made_by", fact->made_by);
+    JSON_ARRAY(json, "source_message_ids");
+    for (size_t i = 0; i < fact->source_count; i++)
+        json_write_id(json, fact->sources[i]);
+    json_array_end(json);
+    JSON_INT(json, "revision", fact->revision);
+    JSON_TIME(json, "created_at", fact->created_at);
+    JSON_TIME(json, "updated_at", fact->updated_at);
+    json_object_end(json);
+}
+
+void memory_episode_write(struct json *json, const struct memory_episode *episode) {
+    json_object_begin(json);
+    JSON_ID(json, "id", episode->id);
+    JSON_ID(json, "conversation_id", episode->conversation_id);
+    JSON_STR(json, "title", episode->title);
+    JSON_STR(json, "text", episode->text);
+    JSON_STR(json, "mood", episode->mood);
+    JSON_TIME(json, "started_at", episode->started_at);
+    JSON_TIME(json, "ended_at", episode->ended_at);
+    JSON_ID(json, "from_message_id", episode->covers_from);
+    JSON_ID(json, "to_message_id", episode->covers_to);
+    JSON_DOUBLE(json, "importance", (double)(int)(episode->importance * 100 + 0.5) / 100);
+    JSON_BOOL(json, "is_stale", episode->is_stale);
+    JSON_STR(json, "made_by", episode->made_by);
+    JSON_INT(json, "revision", episode->revision);
+    JSON_TIME(json, "created_at", episode->created_at);
+    JSON_TIME(json, "updated_at", episode->updated_at);
+    json_object_end(json);
+}
+
+void memory_summary_write(struct json *json, const struct memory_summary *summary) {
+    json_object_begin(json);
+    JSON_ID(json, "id", summary->id);
+    JSON_STR(json, "kind", summary->kind);
+    JSON_STR(json, "text", summary->text);
+    JSON_ID(json, "from_message_id", summary->covers_from);
+    JSON_ID(json, "to_message_id", summary->covers_to);
+    JSON_BOOL(json, "is_edited", summary->is_edited);
+    JSON_BOOL(json, "is_stale", summary->is_stale);
+    JSON_STR(json, "made_by", summary->made_by);
+    JSON_INT(json, "revision", summary->revision);
+    JSON_TIME(json, "created_at", summary->created_at);
+    JSON_TIME(json, "updated_at", summary->updated_at);
+    json_object_end(json);
+}
