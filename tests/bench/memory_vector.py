@@ -49,18 +49,22 @@ def faiss_flat(faiss, vectors, space):
     return lambda question: index.search(question.reshape(1, -1), BEST)[1][0] + 1
 
 
-def faiss_hnsw(faiss, vectors, space):
-    """Of a graph over everything only the space's own count: its search goes on until it has found enough of them."""
+def faiss_hnsw(faiss, vectors, space, questions, best):
+    """A graph over everything. With a filter only vectors of the space count, so the search must be wider: as wide as it takes to find
+    nine in ten of the best."""
     index = faiss.IndexHNSWFlat(DIMS, 16, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = 40
     index.add(vectors)
-    if space is None:
-        parameters = faiss.SearchParametersHNSW(efSearch=128)
-    else:
-        chosen = faiss.IDSelectorRange(space * EACH, (space + 1) * EACH)
-        parameters = faiss.SearchParametersHNSW(sel=chosen, efSearch=2048)
-        parameters.chosen = chosen
-    return lambda question: index.search(question.reshape(1, -1), BEST, params=parameters)[1][0] + 1
+    chosen = faiss.IDSelectorRange(space * EACH, (space + 1) * EACH) if space is not None else None
+
+    def asker(width):
+        parameters = faiss.SearchParametersHNSW(sel=chosen, efSearch=width) if chosen else faiss.SearchParametersHNSW(efSearch=width)
+        return lambda question: index.search(question.reshape(1, -1), BEST, params=parameters)[1][0] + 1
+
+    width = 64
+    while width < len(vectors) and measure(asker(width), questions, best)[1] < 0.9:
+        width *= 2
+    return asker(width)
 
 
 def measure(ask, questions, best):
@@ -73,7 +77,7 @@ def measure(ask, questions, best):
     return statistics.median(times), found / (ASKED * BEST)
 
 
-def contenders(options, vectors, space, folder):
+def contenders(options, vectors, questions, best, space, folder):
     made = {}
     if options.vec0:
         made["sqlite-vec"] = lambda: sqlite_vec(options.vec0, vectors, space, folder)
@@ -82,7 +86,7 @@ def contenders(options, vectors, space, folder):
         faiss.omp_set_num_threads(1)
         if space is None:
             made["faiss flat"] = lambda: faiss_flat(faiss, vectors, space)
-        made["faiss hnsw" if space is None else "faiss hnsw, filtered"] = lambda: faiss_hnsw(faiss, vectors, space)
+        made["faiss hnsw" if space is None else "faiss hnsw, filtered"] = lambda: faiss_hnsw(faiss, vectors, space, questions, best)
     except ImportError:
         pass
     return made
@@ -102,7 +106,7 @@ def run(options, folder):
     figures = {"troupe": [(line["p50_ms"], line["recall"]) for line in ours(options, [*arguments, "--dump", dump], folder)[-1:]]}
     vectors, questions, best = read_dump(dump, count)
     asks = {}
-    for name, make in contenders(options, vectors, space, folder).items():
+    for name, make in contenders(options, vectors, questions, best, space, folder).items():
         began = time.perf_counter()
         asks[name] = make()
         print(json.dumps({"who": name, "built_s": round(time.perf_counter() - began, 2)}), flush=True)
