@@ -21,7 +21,8 @@ before(async () => {
   const books = (await t.api("GET", "/lorebooks")).json?.items ?? [];
   const book = books.find((item) => item.character_id === character.id) ?? books[0];
   const entries = book ? (await t.api("GET", `/lorebooks/${book.id}/entries`)).json?.items ?? [] : [];
-  mine = { character: character.id, conversation: conversation.id, message: said.reply.id, persona: persona.id, key: key.id, session: session.id,
+  const fact = (await t.api("POST", `/memory/${conversation.id}/facts`, { text: "The key is under the mat." })).json;
+  mine = { fact: fact.id, character: character.id, conversation: conversation.id, message: said.reply.id, persona: persona.id, key: key.id, session: session.id,
     invite: invite.id, book: book?.id, entry: entries[0]?.id, model: "0000000000001", user: t.owner.user.id };
 });
 after(() => t.stop());
@@ -33,7 +34,15 @@ function fill(path) {
     ["/favorites/{character_id}", "character"]];
   const kind = kinds.find(([piece]) => path.includes(piece))?.[1];
   return path.replace("{message_id}", mine.message).replace(/\{(eid|entry_id)\}/, mine.entry ?? "0000000000001").replace("{character_id}", mine.character)
+    .replace("{conversation_id}", mine.conversation).replace("{fact_id}", mine.fact).replace("{job_id}", "0000000000001")
     .replace("{id}", mine[kind] ?? "0000000000001").replace(/\{(n|revision)\}/, "1").replace(/\{(key|blob)\}/, "0".repeat(64));
+}
+
+/** The path with the parameters that must be there. */
+function address(path, operation) {
+  const needed = (operation.parameters ?? []).filter((parameter) => parameter.in === "query" && parameter.required);
+  const query = needed.map(({ name, schema }) => `${name}=${encodeURIComponent(sample(resolve(schema), name))}`).join("&");
+  return fill(path) + (query ? `?${query}` : "");
 }
 
 /** The smallest body that the schema takes. */
@@ -74,7 +83,7 @@ test("another person's ids are not there: 404 or 403, whatever the route", async
   const open = /\/media\/|\/users\/\{id\}$|\/avatar$/;
   for (const { path, method, operation } of operations()) {
     if (!path.includes("{") || (open.test(path) && method === "GET")) continue;
-    const answer = await t.api(method, fill(path), bodyFor(operation), { token: stranger.token });
+    const answer = await t.api(method, address(path, operation), bodyFor(operation), { token: stranger.token });
     assert.ok([403, 404].includes(answer.status), `${method} ${path} answered a stranger with ${answer.status}: ${answer.text.slice(0, 200)}`);
     count++;
   }
@@ -89,7 +98,7 @@ test("without a token every route that is not open answers 401", async () => {
   let count = 0;
   for (const { path, method, operation } of operations()) {
     if (open.has(operation.operationId) || /\/media\/|\/ws$|openapi/.test(path)) continue;
-    const answer = await t.api(method, fill(path), bodyFor(operation), { token: null });
+    const answer = await t.api(method, address(path, operation), bodyFor(operation), { token: null });
     assert.equal(answer.status, 401, `${method} ${path} answered nobody with ${answer.status}`);
     assert.match(answer.headers.get("www-authenticate") ?? "", /Bearer/);
     count++;
@@ -101,7 +110,7 @@ test("a member may not use what is for admins", async () => {
   let count = 0;
   for (const { path, method, operation } of operations()) {
     if (!path.includes("/admin/") && !path.endsWith("/setup/discover")) continue;
-    const answer = await t.api(method, fill(path), bodyFor(operation), { token: stranger.token });
+    const answer = await t.api(method, address(path, operation), bodyFor(operation), { token: stranger.token });
     assert.equal(answer.status, 403, `${method} ${path} answered a member with ${answer.status}`);
     count++;
   }
