@@ -108,7 +108,8 @@ static size_t next_size(const struct arena *arena) {
     size_t size = arena->block ? arena->block->size_bytes * 2 : BLOCK_FIRST_BYTES;
     if (size < BLOCK_FIRST_BYTES)
         size = BLOCK_FIRST_BYTES;
-    return size > BLOCK_LAST_BYTES ? BLOCK_LAST_BYTES : size;
+    size_t most = arena->block_bytes ? arena->block_bytes : BLOCK_LAST_BYTES;
+    return size > most ? most : size;
 }
 
 /* `need` is rounded to the alignment. */

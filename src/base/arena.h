@@ -24,6 +24,7 @@ struct arena {
     char *end;
     size_t used_bytes;    /* sum of what was asked for */
     size_t ceiling_bytes; /* 0: ARENA_CEILING_BYTES */
+    size_t block_bytes;   /* 0: blocks grow to 1 MiB; less for what is kept long, to waste little */
 };
 
 #define ARENA_CEILING_BYTES \

@@ -153,7 +153,7 @@ static struct turn *turn_new(const struct turn_order *order, const struct turn_l
     struct turn *turn = calloc(1, sizeof *turn);
     BUG_IF(turn == NULL);
     turn->magic = TURN_MAGIC;
-    arena_init(&turn->arena);
+    arena_init_with(&turn->arena, turn->room, sizeof turn->room);
     arena_init(&turn->prompt_arena);
     turn->id = id_new();
     turn->order = *order;

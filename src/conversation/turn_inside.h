@@ -39,7 +39,8 @@ enum stage { TURN_STAGES(STAGE_NAME) STAGE_OVER };
 
 struct turn {
     uint32_t magic;
-    struct arena arena; /* everything below that is text, save the two bufs */
+    struct arena arena; /* everything below that is text, save the two bufs; begins in `room` */
+    char room[1280];    /* enough for most turns while they speak: a thousand do so at once */
     struct list link;   /* in `running` */
     int64_t id;
     struct turn_order order;

@@ -69,7 +69,7 @@ static enum err admit_speaker(struct turn *turn) {
     struct participant *participants;
     size_t count;
     struct db *db = store_reader();
-    enum err err = conversation_participants(db, &turn->arena, turn->order.conversation_id,
+    enum err err = conversation_participants(db, &turn->prompt_arena, turn->order.conversation_id,
                                              &participants, &count);
     if (err != E_OK)
         return err;

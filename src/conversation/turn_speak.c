@@ -27,7 +27,7 @@ METRIC_HISTOGRAM(first_token, "troupe_first_token_seconds",
  */
 
 static void announce_said(struct turn *turn) {
-    struct str message = turn_message_text(&turn->arena, &turn->said);
+    struct str message = turn_message_text(&turn->prompt_arena, &turn->said);
     struct event event;
     turn_event_begin(&event, turn);
     JSON_RAW(&event.json, "message", message);
@@ -58,7 +58,7 @@ static void announce_reply(struct turn *turn) {
     turn_event_publish(&event, turn, "message:stream:start");
     if (turn->said.id == 0 && turn->listener.recorded != NULL)
         turn->listener.recorded(turn->listener.ctx, turn->id,
-                                turn_message_text(&turn->arena, &turn->reply));
+                                turn_message_text(&turn->prompt_arena, &turn->reply));
 }
 
 enum step stage_announce(struct turn *turn) {

@@ -122,7 +122,7 @@ static bool is_only_patterns(const struct key_list *keys) {
 /* Why the decorators forbid it, or NULL. */
 static const char *decorators_forbid(const struct texts *texts,
                                      const struct prepared_entry *entry) {
-    for (size_t i = 0; i < entry->decorators.additional_count; i++)
+    for (size_t i = 0; i < entry->additional_count; i++)
         if (first_key(texts, &entry->additional[i]) == NULL)
             return "none of its @@additional_keys is there";
     if (first_key(texts, &entry->excluded))
@@ -136,7 +136,7 @@ static const char *always_silent(const struct prepared_entry *entry) {
         return "it is switched off";
     if (entry->content.len == 0)
         return "it has no content";
-    if (entry->decorators.is_never && !entry->decorators.is_always)
+    if (entry->is_never && !entry->is_always)
         return "it says @@dont_activate";
     return NULL;
 }
@@ -167,7 +167,7 @@ static void ask(struct scanner *scanner, struct candidate *candidate) {
     candidate->silence = always_silent(entry);
     if (candidate->silence)
         return;
-    if (entry->entry->constant || entry->decorators.is_always) {
+    if (entry->entry->constant || entry->is_always) {
         candidate->reason = "constant";
         return;
     }
@@ -212,7 +212,7 @@ static void fire(struct scanner *scanner) {
 /* --- budgets -------------------------------------------------------------------------------- */
 
 static double weight(const struct candidate *candidate) {
-    if (candidate->entry->decorators.yields)
+    if (candidate->entry->yields)
         return -INFINITY;
     double priority = candidate->entry->entry->priority;
     return isnan(priority) ? candidate->entry->entry->insertion_order : priority;

@@ -36,21 +36,33 @@ static struct key_list read_keys(struct arena *arena, struct str keys, struct ma
 }
 
 static struct key_list split_keys(struct arena *arena, struct str keys, struct manner manner) {
-    struct key_list list = {ARENA_ARRAY(arena, struct lore_key, LORE_KEYS_LIMIT), 0};
     struct str part;
-    while (list.count < LORE_KEYS_LIMIT && str_next(&keys, ',', &part))
+    size_t count = 1;
+    for (size_t i = 0; i < keys.len; i++)
+        count += keys.at[i] == ',';
+    count = count < LORE_KEYS_LIMIT ? count : LORE_KEYS_LIMIT;
+    struct key_list list = {ARENA_ARRAY(arena, struct lore_key, count), 0};
+    while (list.count < count && str_next(&keys, ',', &part))
         list.at[list.count++] = lore_key_read(arena, part, manner.is_exact, manner.is_word);
     return list;
 }
 
+/* What few entries have is kept beside them: a book of many must stay small. */
 static void read_decorators(struct arena *arena, struct prepared_entry *p, struct manner manner) {
-    p->content = str_trim(decorators_read(p->entry->content, &p->decorators));
-    for (size_t i = 0; i < p->decorators.additional_count; i++)
-        p->additional[i] = split_keys(arena, p->decorators.additional[i], manner);
-    if (p->decorators.excluded.len > 0)
-        p->excluded = split_keys(arena, p->decorators.excluded, manner);
-    if (p->decorators.scan_depth >= 0)
-        p->depth = p->decorators.scan_depth;
+    struct decorators decorators;
+    p->content = str_trim(decorators_read(p->entry->content, &decorators));
+    p->is_always = decorators.is_always;
+    p->is_never = decorators.is_never;
+    p->yields = decorators.yields;
+    p->additional_count = decorators.additional_count;
+    if (p->additional_count > 0)
+        p->additional = ARENA_ARRAY(arena, struct key_list, p->additional_count);
+    for (size_t i = 0; i < p->additional_count; i++)
+        p->additional[i] = split_keys(arena, decorators.additional[i], manner);
+    if (decorators.excluded.len > 0)
+        p->excluded = split_keys(arena, decorators.excluded, manner);
+    if (decorators.scan_depth >= 0)
+        p->depth = decorators.scan_depth;
 }
 
 static bool is_true(const struct json_value *value) {
@@ -105,6 +117,8 @@ void prepare(struct arena *arena, const struct lore_book *book, struct prepared_
         prepare_entry(arena, &book->entries[i], &(*entries)[i]);
 }
 
+#define BLOCK_BYTES 4096 /* a book of forty short entries is forty kilobytes: hundreds are kept */
+
 /* --- the cache ------------------------------------------------------------------------------ */
 
 static struct {
@@ -131,6 +145,7 @@ static enum err remember(struct db *db, int64_t book_id, struct prepared_book **
     struct prepared_book *prepared = calloc(1, sizeof(*prepared));
     BUG_IF(prepared == NULL);
     arena_init(&prepared->arena);
+    prepared->arena.block_bytes = BLOCK_BYTES;
     enum err err = lore_store_load(db, &prepared->arena, book_id, &prepared->book);
     if (err != E_OK) {
         arena_release(&prepared->arena);

@@ -28,15 +28,16 @@ struct prepared_entry {
     struct str content; /* without decorators */
     struct str shown;   /* name, comment or first key */
     struct str position;
-    struct decorators decorators;
     struct key_list keys, secondary, excluded;
-    struct key_list additional[DECORATOR_LISTS_LIMIT];
+    struct key_list *additional; /* of each list, one key must be there too */
+    size_t additional_count;
     enum logic logic;
     int64_t depth; /* messages; -1: the book's */
     int64_t tokens;
-    bool is_deaf; /* exclude_recursion: other entries cannot fire it */
-    bool is_mute; /* prevent_recursion: it fires no others */
-    bool is_late; /* delay_until_recursion: only others fire it */
+    bool is_always, is_never, yields; /* as decorators say */
+    bool is_deaf;                     /* exclude_recursion: other entries cannot fire it */
+    bool is_mute;                     /* prevent_recursion: it fires no others */
+    bool is_late;                     /* delay_until_recursion: only others fire it */
 };
 
 struct prepared_book {

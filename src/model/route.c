@@ -61,8 +61,9 @@ struct route_call {
     size_t count, at;                   /* `at` is asked now */
     int64_t held_id;                    /* the model at which background calls wait for this one */
     int64_t reply_tokens;               /* what the caller asked for */
-    struct arena arena;                 /* of the endpoint that is asked now */
-    struct queue_place place;           /* at the model at `at`, or waiting for it */
+    struct arena arena;                 /* of the endpoint that is asked now; begins in `room` */
+    char room[512];
+    struct queue_place place; /* at the model at `at`, or waiting for it */
     const struct chat_port *port;
     struct chat_call *chat;
     int64_t asked_us;
@@ -247,7 +248,7 @@ static void clear_endpoint(struct route_call *call) {
     call->request->endpoint = (struct chat_endpoint){0};
     call->request->sampling.reply_tokens = call->reply_tokens;
     arena_release(&call->arena);
-    arena_init(&call->arena);
+    arena_init_with(&call->arena, call->room, sizeof call->room);
 }
 
 static void tell_failed(struct route_call *call) {
@@ -477,7 +478,7 @@ struct route_call *route_start(struct str route, struct chat_request *request,
     call->place = (struct queue_place){.user_id = request->is_background ? 0 : request->user_id,
                                        .turn = on_turn,
                                        .moved = on_moved};
-    arena_init(&call->arena);
+    arena_init_with(&call->arena, call->room, sizeof call->room);
     call->count = model_route(route, models);
     for (size_t i = 0; i < call->count; i++)
         call->models[i] = models[i]->id;
