@@ -22,6 +22,11 @@ class Personas {
     await this.load();
   }
 
+  async setPicture(id: Id, picture: File): Promise<void> {
+    await client.call('PUT', `/users/me/personas/${id}/avatar`, { file: picture });
+    await this.load();
+  }
+
   async remove(id: Id): Promise<void> {
     await client.delete(`/users/me/personas/${id}`);
     this.list = this.list.filter((row) => row.id !== id);

@@ -112,6 +112,20 @@ class Session {
     this.user = await client.patch<User>('/users/me', { display_name });
   }
 
+  async setPicture(picture: File): Promise<void> {
+    await client.call('PUT', '/users/me/avatar', { file: picture });
+    this.user = await client.get<User>('/users/me');
+  }
+
+  async changePassword(current_password: string, new_password: string): Promise<void> {
+    await client.post('/auth/password', { current_password, new_password });
+  }
+
+  /** Only whether it is an adult's is kept. */
+  async declareAge(birth_date: string): Promise<void> {
+    this.user = await client.post<User>('/auth/verify-age', { birth_date });
+  }
+
   enter(answer: SignedIn): void {
     client.signedIn(answer);
     this.#welcome(answer.user);

@@ -8,6 +8,7 @@ import { words } from '../lib/i18n.svelte';
 
 export type Theme = 'system' | 'dark' | 'light';
 export type Contrast = 'system' | 'more';
+export type Tier = 'all_ages' | 'mature' | 'adult';
 
 const LOOK = 'troupe.look';
 const CSS = 'troupe.css.';
@@ -19,6 +20,8 @@ class Settings {
   /** Size of all text, in percent of what the browser is set to. */
   fontPercent = $state(100);
   entersSend = $state(true);
+  /** The most that is shown to this person. */
+  tier = $state<Tier>('all_ages');
   /** A language tag; nothing: as the browser. */
   language = $state('');
   /** What is on the screen now, whoever chose it. */
@@ -76,6 +79,7 @@ class Settings {
     this.contrast = preferences.contrast ?? this.contrast;
     this.fontPercent = preferences.font_percent ?? this.fontPercent;
     this.entersSend = preferences.enter_sends ?? this.entersSend;
+    this.tier = preferences.content_tier ?? this.tier;
     if (preferences.language !== undefined) {
       this.language = preferences.language;
       void words.choose(this.language);
