@@ -9,7 +9,7 @@
  * question never waits for a batch.
  *
  * A lane's scratch is mapped when its first call comes. REST_MS after the last call both go, and the
- * pages of the weights leave the process: awake it is some 30 MB more than asleep.
+ * pages of the weights leave the process: awake it takes some 25 MB more than asleep.
  *
  * Who touches what: a call is the loop's, save while its job is in the pool, when `pass`, `values`
  * and `next` are the pool thread's. `is_cancelled` is both's.
