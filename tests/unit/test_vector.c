@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <cmocka.h>
 
 static struct vector_tuning usual;
@@ -254,6 +255,45 @@ static void the_map_grows(void **state) {
     assert_int_equal(pool_vector_compact(), E_OK);
     put_many(SPACE, 4000, 500);
     assert_true(model_agrees(SPACE));
+}
+
+static _Noreturn void grow_elsewhere(int start) {
+    char byte;
+    if (read(start, &byte, 1) != 1 || vector_open(scratch) != E_OK)
+        _exit(1);
+    put_many(SPACE, 1, 1500);
+    vector_close();
+    _exit(0);
+}
+
+/* The command line beside a running server. */
+static void the_map_grew_elsewhere(void **state) {
+    (void)state;
+    int start[2], status;
+    assert_int_equal(pipe(start), 0);
+    vector_tuning.map_bytes = 256 << 10;
+    uint64_t seed = model_seed;
+    pid_t child = fork(); /* before an environment is open: one must not be taken along */
+    if (child == 0)
+        grow_elsewhere(start[0]);
+    assert_int_equal(vector_open(scratch), E_OK);
+    assert_true(model_agrees(SPACE));
+    assert_int_equal(write(start[1], "", 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(vector_count(SPACE), 3000);
+    put(SPACE, 5000, 2);
+    model_drop(SPACE);
+    model_seed = seed; /* what the child made */
+    put_many((struct vector_space){8, 1}, 1, 1500);
+    for (size_t i = 0; i < model.count; i++)
+        model.items[i].space = SPACE;
+    assert_int_equal(pool_vector_drop((struct vector_space){8, 1}), E_OK);
+    struct vector_item gone = {SPACE, 5000, NULL, 0, 0};
+    assert_int_equal(pool_vector_write(&gone, 1, 0), E_OK);
+    assert_true(model_agrees(SPACE));
+    close(start[0]);
+    close(start[1]);
 }
 
 /* A file that may not grow answers as a full disk does: with an error at the write. */
@@ -608,6 +648,7 @@ int main(void) {
         IN_SCRATCH(nothing_of_the_deleted_is_left_after_compaction),
         IN_SCRATCH(a_compaction_that_was_cut_off_is_forgotten),
         IN_SCRATCH(the_map_grows),
+        IN_SCRATCH(the_map_grew_elsewhere),
         IN_SCRATCH(a_full_disk_stores_nothing),
         IN_SCRATCH(searches_go_on_while_it_changes),
         IN_SCRATCH(two_passes_find_what_one_does),
