@@ -27,7 +27,7 @@
 
 #include "base/banned.h"
 
-#define MAP_BYTES    ((size_t)4 << 30) /* address space, not memory; 9 million vectors of 384 values */
+#define MAP_BYTES    ((size_t)4 << 30) /* address space, not memory; 6 million vectors of 384 values */
 #define READER_LIMIT 126               /* the loop, the writer and the pool's threads at once */
 #define TABLE_LIMIT  4                 /* named tables of the environment */
 #define VERSION      1                 /* of keys, values and the rotation */
