@@ -6,7 +6,8 @@
  *
  *   system    house or card prompt · constant lore before the character · description · personality
  * · scenario · persona · examples system    lore that fired by a key (changes with the talk, so it
- * stands after all that does not) history   oldest to newest, the author's note laid in
+ * stands after all that does not) · summary of the talk that is not sent · what is remembered of it
+ * history   oldest to newest, the author's note laid in
  * `author_note_depth` messages from the end system    post-history instructions
  *
  * Filling is another order: the newest message first, then what makes the character, then notes,

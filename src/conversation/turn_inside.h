@@ -77,6 +77,7 @@ struct turn {
     struct turn_memory *remembering; /* under way; see turn_memory.c */
     struct prompt_memory *memories;  /* best first */
     size_t memory_count;
+    struct str summary; /* of what is not sent */
     struct route_plan plan;
     struct prompt_input input;
     struct prompt prompt;
@@ -143,6 +144,8 @@ void turn_assemble(struct turn *turn);
 /* --- turn_memory.c ------------------------------------------------------------------------------ */
 /* Begins to remember what is not in the assembled prompt, if there is any. */
 void turn_remember(struct turn *turn);
+/* Facts that stood in the prompt were used. Writer thread, with the record of the prompt. */
+enum err writer_keep_memories(struct tx *tx, const struct turn *turn, int64_t now);
 /* What is under way is for nobody any more. */
 void turn_forget_memories(struct turn *turn);
 

@@ -66,7 +66,7 @@ enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now)
                                    : prompt_save(tx, turn->reply.id, turn->reply.swipe_index,
                                                  buf_str(&buf), now);
     buf_release(&buf);
-    return err;
+    return err != E_OK ? err : writer_keep_memories(tx, turn, now);
 }
 
 /* There is something to learn from; what is said anew is learnt anew. */

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "conversation/prompt_memory.h"
+#include "memory/memory.h"
 #include "memory/recall.h"
 
 #include <stdlib.h>
@@ -19,11 +20,24 @@
 
 #include "base/banned.h"
 
-#define DEADLINE_MS    300
-#define HITS           24 /* a fifth of a small context holds about as many lines */
-#define MEMORY_SHARE   5  /* of the budget; messages that memories may push out count as not sent */
-#define LEAST_SENTENCE 1.5F /* 5 times a cosine of 0.3: below it meaning says nothing */
-#define LEAST_OF_BEST  0.5  /* a hit that is half as good as the best is not what was meant */
+#define DEADLINE_MS     300
+#define NOTHING_BEFORE  1 /* no message has a smaller id */
+#define IMPORTANT_FACTS 5
+#define IMPORTANT       0.7 /* of 0 to 1 */
+#define HITS            24  /* a fifth of a small context holds about as many lines */
+#define MEMORY_SHARE    5 /* of the budget; messages that memories may push out count as not sent */
+#define LEAST_SENTENCE  1.5F /* 5 times a cosine of 0.3: below it meaning says nothing */
+#define LEAST_OF_BEST   0.5  /* a hit that is half as good as the best is not what was meant */
+
+/* Facts that stood in the prompt. Writer thread. */
+enum err writer_keep_memories(struct tx *tx, const struct turn *turn, int64_t now) {
+    int64_t used[HITS + IMPORTANT_FACTS];
+    size_t count = 0;
+    for (size_t i = 0; i < turn->memory_count; i++)
+        if (!turn->memories[i].is_dropped && strcmp(turn->memories[i].kind, "fact") == 0)
+            used[count++] = turn->memories[i].id;
+    return memory_used(tx, used, count, now);
+}
 
 struct turn_memory {
     int64_t turn_id; /* 0: nobody waits */
@@ -54,6 +68,13 @@ static struct str question_of(const struct turn *turn) {
     return STR("");
 }
 
+static bool is_taken(const struct turn *turn, int64_t id) {
+    for (size_t i = 0; i < turn->memory_count; i++)
+        if (turn->memories[i].id == id)
+            return true;
+    return false;
+}
+
 /* Something speaks for the hit itself, not only for its place in the talk. */
 static bool is_worth_telling(const struct recall_hit *hit, double best) {
     bool has_words = hit->signals[SIGNAL_WORDS] > 0;
@@ -61,25 +82,64 @@ static bool is_worth_telling(const struct recall_hit *hit, double best) {
     return (has_words || has_meaning) && hit->score >= best * LEAST_OF_BEST;
 }
 
-static void take_hits(struct turn *turn, const struct recall_answer *answer) {
+static void take_hit(struct turn *turn, const struct recall_hit *hit) {
     struct arena *arena = &turn->prompt_arena;
-    turn->memories = ARENA_ARRAY(arena, struct prompt_memory, answer->count + 1);
-    for (size_t i = 0; i < answer->count; i++) {
-        const struct recall_hit *hit = &answer->hits[i];
-        if (!is_worth_telling(hit, answer->hits[0].score))
+    bool is_fact = hit->kind == RECALL_FACT;
+    struct prompt_memory *memory = &turn->memories[turn->memory_count++];
+    *memory = (struct prompt_memory){
+        .kind = is_fact ? "fact" : "message",
+        .id = hit->id,
+        .message_id = hit->turn.message_id,
+        .speaker = is_fact ? STR_NONE : str_dup(arena, hit->turn.speaker_name),
+        .said_at = hit->turn.said_at,
+        .text = str_dup(arena, hit->turn.text),
+        .score = hit->score,
+    };
+    memcpy(memory->signals, hit->signals, sizeof memory->signals);
+}
+
+/* What is pinned or matters most has a few places of its own, however little it fits. */
+static void take_important(struct turn *turn, int64_t before) {
+    struct memory_scope scope;
+    struct memory_fact *facts;
+    size_t count;
+    struct db *db = store_reader();
+    if (memory_scope_of(db, turn->order.conversation_id, &scope) != E_OK ||
+        memory_facts(db, &turn->prompt_arena, &scope, MEMORY_HOLDING, IMPORTANT_FACTS, &facts,
+                     &count) != E_OK)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        bool is_sent = facts[i].source_count > 0 && facts[i].sources[0] >= before &&
+                       facts[i].conversation_id == turn->order.conversation_id;
+        if (is_sent || (!facts[i].pinned && facts[i].importance < IMPORTANT))
             continue;
-        struct prompt_memory *memory = &turn->memories[turn->memory_count++];
-        *memory = (struct prompt_memory){
-            .kind = "message",
-            .id = hit->turn.message_id,
-            .message_id = hit->turn.message_id,
-            .speaker = str_dup(arena, hit->turn.speaker_name),
-            .said_at = hit->turn.said_at,
-            .text = str_dup(arena, hit->turn.text),
-            .score = hit->score,
+        turn->memories[turn->memory_count++] = (struct prompt_memory){
+            .kind = "fact",
+            .id = facts[i].id,
+            .message_id = facts[i].source_count > 0 ? facts[i].sources[0] : 0,
+            .said_at = facts[i].valid_from,
+            .text = facts[i].text,
+            .score = facts[i].importance,
         };
-        memcpy(memory->signals, hit->signals, sizeof memory->signals);
     }
+}
+
+static void take_hits(struct turn *turn, const struct recall_answer *answer) {
+    for (size_t i = 0; i < answer->count; i++)
+        if (is_worth_telling(&answer->hits[i], answer->hits[0].score) &&
+            !is_taken(turn, answer->hits[i].id))
+            take_hit(turn, &answer->hits[i]);
+}
+
+/* What stands for the talk that is not sent. */
+static void take_summary(struct turn *turn, int64_t before) {
+    struct memory_summary_texts texts;
+    if (memory_summary_text(store_reader(), &turn->prompt_arena, turn->order.conversation_id,
+                            before, &texts) != E_OK)
+        return;
+    bool has_both = texts.full.len > 0 && texts.relationship.len > 0;
+    turn->summary = str_printf(&turn->prompt_arena, STR_FMT "%s" STR_FMT, STR_ARG(texts.full),
+                               has_both ? "\n\n" : "", STR_ARG(texts.relationship));
 }
 
 static void on_recalled(const struct recall_answer *answer, void *ctx) {
@@ -96,11 +156,26 @@ static void on_recalled(const struct recall_answer *answer, void *ctx) {
         turn_resume(turn);
 }
 
+/* Talks with the same character that are remembered here too. */
+static bool is_shared(const struct turn *turn) {
+    struct memory_scope scope;
+    return memory_scope_of(store_reader(), turn->order.conversation_id, &scope) == E_OK &&
+           scope.is_shared;
+}
+
 void turn_remember(struct turn *turn) {
     turn_forget_memories(turn);
     int64_t before = sent_from(turn);
     struct str question = question_of(turn);
-    if (before == 0 || question.len == 0)
+    bool has_others = is_shared(turn);
+    if (before == 0 && !has_others)
+        return;
+    turn->memories = ARENA_ARRAY(&turn->prompt_arena, struct prompt_memory, HITS + IMPORTANT_FACTS);
+    /* When nothing is cut, all of this talk is sent: only others are asked. */
+    before = before == 0 ? NOTHING_BEFORE : before;
+    take_important(turn, before);
+    take_summary(turn, before);
+    if (question.len == 0)
         return;
     struct turn_memory *memory = calloc(1, sizeof *memory);
     BUG_IF(memory == NULL);
@@ -110,11 +185,13 @@ void turn_remember(struct turn *turn) {
         &(struct recall_ask){
             .conversation_id = turn->order.conversation_id,
             .user_id = turn->order.user_id,
+            .is_shared = has_others,
             .before_id = before,
             .text = question,
             .now_ms = clock_now_ms(),
             .utc_offset_ms = turn->input.utc_offset_ms,
             .limit = HITS,
+            .kinds = 1U << RECALL_MESSAGE | 1U << RECALL_FACT,
             .deadline_ms = DEADLINE_MS,
         },
         on_recalled, memory);
@@ -132,7 +209,7 @@ void turn_forget_memories(struct turn *turn) {
 enum step stage_remember(struct turn *turn) {
     if (turn->remembering != NULL && turn->err == E_OK)
         return WAIT;
-    if (turn->memory_count > 0 && turn->err == E_OK)
+    if ((turn->memory_count > 0 || turn->summary.len > 0) && turn->err == E_OK)
         turn_assemble(turn);
     return NEXT;
 }

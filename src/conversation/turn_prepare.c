@@ -330,6 +330,7 @@ void turn_assemble(struct turn *turn) {
         .lore_count = turn->lore_count,
         .memories = turn->memories,
         .memory_count = turn->memory_count,
+        .summary = turn->summary,
         .history = turn->history,
         .history_count = turn->history_count,
         .is_continue = turn->order.kind == TURN_CONTINUE,
@@ -352,6 +353,7 @@ enum step stage_assemble(struct turn *turn) {
         return NEXT;
     turn->memories = NULL;
     turn->memory_count = 0;
+    turn->summary = STR_NONE;
     turn_assemble(turn);
     if (turn->err == E_OK)
         turn_remember(turn);

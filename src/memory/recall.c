@@ -62,12 +62,17 @@ struct recall {
     size_t count;
     struct cast cast;
     struct question question;
-    uint8_t *counts;     /* [term][turn] */
+    uint8_t *counts; /* [term][turn] */
+    struct learnt *learnt;
+    size_t learnt_count;
     const float *vector; /* of the question; NULL: none */
     size_t dims;
     struct recall_hit *hits;
     size_t hit_count;
 };
+
+/* Where a kind other than messages may stand: every fifth place, so that what was said leads. */
+#define LEARNT_EVERY 5
 
 static struct pool_kind recall_kind = {.name = "recall", .running_limit = 2, .queue_limit = 64};
 
@@ -176,6 +181,15 @@ static enum err gather_words(struct recall *r, struct db *db) {
     return err;
 }
 
+static enum err gather_learnt(struct recall *r, struct db *db) {
+    struct memory_scope scope;
+    enum err err = memory_scope_of(db, r->ask.conversation_id, &scope);
+    scope.is_shared = r->ask.is_shared;
+    return err != E_OK
+               ? err
+               : learnt_load(db, &r->arena, &scope, r->ask.kinds, &r->learnt, &r->learnt_count);
+}
+
 static void pool_gather(void *ctx) {
     struct recall *r = ctx;
     struct db *db = pool_reader_open();
@@ -185,6 +199,8 @@ static void pool_gather(void *ctx) {
                                     r->ask.now_ms + r->ask.utc_offset_ms);
         r->err = gather_words(r, db);
     }
+    if (r->err == E_OK)
+        r->err = gather_learnt(r, db);
     pool_reader_close(db);
 }
 
@@ -200,8 +216,14 @@ struct walk {
 static void take_vector(const struct vector_part *part, void *ctx) {
     struct walk *walk = ctx;
     struct recall *r = walk->cursor.recall;
-    if (!reach(&walk->cursor, part->item))
+    if (!reach(&walk->cursor, part->item)) {
+        struct learnt *learnt = learnt_find(r->learnt, r->learnt_count, part->item);
+        if (learnt != NULL && (!learnt->has_vector || part->cosine > learnt->cosine)) {
+            learnt->has_vector = true;
+            learnt->cosine = part->cosine;
+        }
         return;
+    }
     struct score_turn *turn = &r->turns[walk->cursor.at];
     bool is_first = !turn->has_vectors;
     turn->sentence = is_first || part->cosine > turn->sentence ? part->cosine : turn->sentence;
@@ -224,6 +246,20 @@ static void join_pairs(struct recall *r, const struct part *part) {
     }
 }
 
+/* A fact is one more sentence of the turns from which it was learnt. */
+static void join_facts(struct recall *r, const struct part *part) {
+    for (size_t i = 0; i < r->learnt_count; i++) {
+        const struct learnt *learnt = &r->learnt[i];
+        if (!learnt->has_vector || learnt->conversation_id != part->conversation_id)
+            continue;
+        for (size_t k = 0; k < learnt->source_count; k++) {
+            struct cursor cursor = {.recall = r, .at = part->from, .to = part->to};
+            if (reach(&cursor, learnt->sources[k]) && r->turns[cursor.at].sentence < learnt->cosine)
+                r->turns[cursor.at].sentence = learnt->cosine;
+        }
+    }
+}
+
 static void rank_meaning(struct recall *r) {
     for (size_t i = 0; i < r->part_count; i++) {
         const struct part *part = &r->parts[i];
@@ -232,24 +268,93 @@ static void rank_meaning(struct recall *r) {
         if (pool_vector_scan(space, r->vector, r->dims, take_vector, &walk) != E_OK)
             continue; /* words find what they can */
         join_pairs(r, part);
+        join_facts(r, part);
     }
 }
 
+static float speaker_of(const struct recall *r, const struct learnt *learnt) {
+    if (r->question.wanted < 0 || learnt->side < 0)
+        return 0.5F;
+    for (size_t i = 0; i < r->cast.count; i++)
+        if (r->cast.rows[i].who == r->question.wanted)
+            return (int)r->cast.rows[i].side == learnt->side ? 1.0F : 0.0F;
+    return 0.5F;
+}
+
+/* How often each term of the question stands in a text. */
+static const uint8_t *count_terms(struct recall *r, struct str text) {
+    enum { WORDS_LOOKED_AT = 2000, COUNT_MOST = 15 };
+    uint8_t *counts = arena_zero(&r->arena, QUESTION_TERMS_LIMIT);
+    size_t count;
+    const struct memory_word *words = memory_words(&r->arena, text, WORDS_LOOKED_AT, &count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t q = 0; q < r->question.term_count; q++)
+            if (counts[q] < COUNT_MOST && str_eq(words[i].stem, r->question.terms[q].stem))
+                counts[q]++;
+    return counts;
+}
+
+static const struct score_text *texts_of(struct recall *r) {
+    struct score_text *texts = ARENA_ARRAY(&r->arena, struct score_text, r->learnt_count + 1);
+    for (size_t i = 0; i < r->learnt_count; i++)
+        texts[i] = (struct score_text){
+            .counts = count_terms(r, r->learnt[i].text),
+            .has_vectors = r->learnt[i].has_vector,
+            .cosine = r->learnt[i].cosine,
+            .speaker = speaker_of(r, &r->learnt[i]),
+            .at_ms = r->learnt[i].at_ms + r->ask.utc_offset_ms,
+        };
+    return texts;
+}
+
+static enum err show_turn(struct recall *r, struct db *db, const struct score_output *output,
+                          size_t place) {
+    struct recall_hit *hit = &r->hits[r->hit_count];
+    enum err err = turn_show(db, &r->arena, r->turns[place].id, &hit->turn);
+    if (err == E_ABSENT)
+        return E_OK; /* it went since the turns were gathered */
+    hit->kind = RECALL_MESSAGE;
+    hit->id = hit->turn.message_id;
+    hit->score = output->scores[place];
+    memcpy(hit->signals, output->signals[place], sizeof hit->signals);
+    r->hit_count += err == E_OK;
+    return err;
+}
+
+static void show_learnt(struct recall *r, const struct score_output *output, size_t place) {
+    const struct learnt *learnt = &r->learnt[place];
+    struct recall_hit *hit = &r->hits[r->hit_count++];
+    *hit = (struct recall_hit){
+        .kind = learnt->kind,
+        .id = learnt->id,
+        .turn = {.message_id = learnt->message_id,
+                 .conversation_id = learnt->conversation_id,
+                 .said_at = learnt->at_ms,
+                 .text = learnt->text},
+        .score = output->text_scores[place],
+    };
+    memcpy(hit->signals, output->text_signals[place], sizeof hit->signals);
+}
+
+/* Two lists become one, by score; what was learnt never has more than every fifth place of it. */
 static enum err show_best(struct recall *r, struct db *db, const struct score_output *output) {
-    size_t *places, count = score_best(&r->arena, output->scores, r->count, r->ask.limit, &places);
-    r->hits = ARENA_ARRAY(&r->arena, struct recall_hit, count + 1);
-    for (size_t i = 0; i < count; i++) {
-        struct recall_hit *hit = &r->hits[r->hit_count];
-        enum err err = turn_show(db, &r->arena, r->turns[places[i]].id, &hit->turn);
-        if (err == E_ABSENT)
-            continue; /* it went since the turns were gathered */
-        if (err != E_OK)
-            return err;
-        hit->score = output->scores[places[i]];
-        memcpy(hit->signals, output->signals[places[i]], sizeof hit->signals);
-        r->hit_count++;
+    bool has_turns = r->ask.kinds >> RECALL_MESSAGE & 1;
+    size_t *turns, *texts, t = 0, x = 0;
+    size_t turn_count =
+        score_best(&r->arena, output->scores, has_turns ? r->count : 0, r->ask.limit, &turns);
+    size_t text_count =
+        score_best(&r->arena, output->text_scores, r->learnt_count, r->ask.limit, &texts);
+    r->hits = ARENA_ARRAY(&r->arena, struct recall_hit, r->ask.limit + 1);
+    enum err err = E_OK;
+    while (err == E_OK && r->hit_count < r->ask.limit && (t < turn_count || x < text_count)) {
+        bool may = x < text_count &&
+                   (t == turn_count || !has_turns || (x + 1) * LEARNT_EVERY <= r->hit_count + 1);
+        if (may && (t == turn_count || output->text_scores[texts[x]] > output->scores[turns[t]]))
+            show_learnt(r, output, texts[x++]);
+        else
+            err = show_turn(r, db, output, turns[t++]);
     }
-    return E_OK;
+    return err;
 }
 
 static void pool_rank(void *ctx) {
@@ -258,7 +363,13 @@ static void pool_rank(void *ctx) {
     if (r->vector != NULL)
         rank_meaning(r);
     struct score_input input = {
-        .question = &r->question, .turns = r->turns, .count = r->count, .counts = r->counts};
+        .question = &r->question,
+        .turns = r->turns,
+        .count = r->count,
+        .counts = r->counts,
+        .texts = texts_of(r),
+        .text_count = r->learnt_count,
+    };
     struct score_output output;
     score_turns(&r->arena, &input, &output);
     r->err = db == NULL ? E_STORAGE : show_best(r, db, &output);
@@ -332,7 +443,7 @@ static void on_gathered(enum err err, void *ctx) {
     r->job = NULL;
     if (err == E_OK)
         err = r->err;
-    if (err != E_OK || r->count == 0 || r->done == NULL)
+    if (err != E_OK || r->count + r->learnt_count == 0 || r->done == NULL)
         return finish(r, err);
     r->phase = ASKING;
     if (r->encoder.id == 0 || r->question.embed_text.len == 0 || r->is_late)
@@ -357,6 +468,7 @@ struct recall *recall_start(const struct recall_ask *ask, recall_done_fn done, v
     arena_init(&r->arena);
     r->ask = *ask;
     r->ask.text = str_dup(&r->arena, ask->text);
+    r->ask.kinds = ask->kinds == 0 ? RECALL_ALL : ask->kinds;
     r->ask.limit = ask->limit < RECALL_LIMIT ? ask->limit : RECALL_LIMIT;
     r->done = done;
     r->ctx = ctx;

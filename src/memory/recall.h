@@ -7,10 +7,12 @@
  */
 #pragma once
 
+#include "memory/learnt.h"
 #include "memory/score.h"
 #include "memory/turn_store.h"
 
 #define RECALL_LIMIT 100
+#define RECALL_ALL   15U /* every recall_kind */
 
 struct recall_ask {
     int64_t conversation_id, user_id;
@@ -20,11 +22,15 @@ struct recall_ask {
     int64_t now_ms;        /* its moment */
     int64_t utc_offset_ms; /* of the person's clock: where "yesterday" begins */
     size_t limit;          /* at most RECALL_LIMIT */
+    unsigned kinds;        /* bits of enum recall_kind; 0: all */
     int64_t deadline_ms;   /* 0: none. Then without meaning, then not at all */
 };
 
 struct recall_hit {
-    struct turn_shown turn;
+    enum recall_kind kind;
+    int64_t id; /* of a message, the message's */
+    struct turn_shown
+        turn; /* of others: the message they come from (0: none), their text and moment */
     double score;
     float signals[SIGNAL_COUNT];
 };

@@ -14,7 +14,6 @@
 #include "base/banned.h"
 
 #define QUESTION_CHARACTERS 2000
-#define KINDS_ALL           15U
 
 struct search_query {
     struct str q;
@@ -28,6 +27,7 @@ static const struct field search_query[] = {
     {"limit", FIELD_INT, AT(struct search_query, limit), .min = 1, .max = RECALL_LIMIT, .fallback = "20", .help = "At most so many."},
     {"kinds", FIELD_TEXT, AT(struct search_query, kinds), .max = 80, .help = "Which kinds, separated by commas: message, fact, episode, summary. All when it is not said."},
     {0}};
+/* In the order of enum recall_kind. */
 static const char *const found_kinds[] = {"message", "fact", "episode", "summary", NULL};
 static const struct field found_rows[] = {
     {"kind", FIELD_CHOICE, .choices = found_kinds, .is_required = true, .help = "What was found."},
@@ -92,8 +92,8 @@ static double rounded(double value) {
 
 static void hit_write(struct json *json, const struct recall_hit *hit) {
     json_object_begin(json);
-    JSON_STR(json, "kind", STR("message"));
-    JSON_ID(json, "id", hit->turn.message_id);
+    JSON_STR(json, "kind", str_from(found_kinds[hit->kind]));
+    JSON_ID(json, "id", hit->id);
     JSON_ID(json, "message_id", hit->turn.message_id);
     if (hit->turn.external_id.at != NULL)
         JSON_STR(json, "external_id", hit->turn.external_id);
@@ -129,7 +129,7 @@ static unsigned read_kinds(struct str list) {
     struct str word;
     unsigned kinds = 0;
     if (list.len == 0)
-        return KINDS_ALL;
+        return RECALL_ALL;
     while (str_next(&list, ',', &word)) {
         unsigned bit = 0;
         for (size_t i = 0; found_kinds[i] != NULL; i++)
@@ -161,6 +161,7 @@ static void search(struct request *request) {
             .now_ms = now,
             .utc_offset_ms = account_utc_offset_ms(store_reader(), request->caller.user_id, now),
             .limit = (size_t)query->limit,
+            .kinds = read_kinds(query->kinds),
         },
         on_recalled, request);
 }

@@ -208,16 +208,40 @@ static void score_neighbours(const struct scoring *s) {
     }
 }
 
-static void weigh(const struct scoring *s) {
+static void score_text(const struct scoring *s, const struct score_text *text, float *signals) {
+    double bound = (K1 + 1) * s->idf_sum, words = 0, pair = 0, cover = 0;
+    for (size_t q = 0; q < s->terms; q++) {
+        words += s->idf[q] * saturated(text->counts[q]);
+        pair += s->pair_idf[q] * saturated(text->counts[q]);
+        cover += text->counts[q] > 0 ? s->idf[q] : 0;
+    }
+    if (bound > 0) {
+        signals[SIGNAL_WORDS] = (float)(words / bound);
+        signals[SIGNAL_WORDS_PAIR] = (float)(pair / bound);
+        signals[SIGNAL_SESSION_WORDS] = (float)(cover / s->idf_sum);
+    }
+    if (s->has_vectors) {
+        float cosine = text->has_vectors ? text->cosine : s->mean_sentence;
+        signals[SIGNAL_SENTENCE] = signals[SIGNAL_PAIR] = signals[SIGNAL_SESSION] = cosine;
+    }
+    const struct question *q = s->in->question;
+    signals[SIGNAL_SPEAKER] = text->speaker;
+    if (q->range_count > 0)
+        signals[SIGNAL_DATE] = (float)timewords_fit(q->ranges, q->range_count, text->at_ms);
+}
+
+/* Signals become shares; their sum is the score. */
+static void weigh(const struct scoring *s, float (*signals)[SIGNAL_COUNT], size_t count,
+                  double *scores) {
     const double *weight = weights[s->has_vectors];
-    for (size_t t = 0; t < s->n; t++) {
+    for (size_t t = 0; t < count; t++) {
         double sum = 0;
         for (size_t i = 0; i < SIGNAL_COUNT; i++) {
-            double share = weight[i] * (double)s->out->signals[t][i];
-            s->out->signals[t][i] = (float)share;
+            double share = weight[i] * (double)signals[t][i];
+            signals[t][i] = (float)share;
             sum += share;
         }
-        s->out->scores[t] = sum;
+        scores[t] = sum;
     }
 }
 
@@ -227,6 +251,8 @@ void score_turns(struct arena *arena, const struct score_input *input,
         .in = input, .out = output, .n = input->count, .terms = input->question->term_count};
     output->scores = ARENA_ARRAY(arena, double, s.n + 1);
     output->signals = arena_zero(arena, (s.n + 1) * sizeof *output->signals);
+    output->text_scores = ARENA_ARRAY(arena, double, input->text_count + 1);
+    output->text_signals = arena_zero(arena, (input->text_count + 1) * sizeof *output->signals);
     find_vectors(&s);
     count_terms(&s);
     score_words(&s);
@@ -234,7 +260,10 @@ void score_turns(struct arena *arena, const struct score_input *input,
         score_dialogue(&s, t);
     score_neighbours(&s);
     score_sessions(&s);
-    weigh(&s);
+    for (size_t i = 0; i < input->text_count; i++)
+        score_text(&s, &input->texts[i], output->text_signals[i]);
+    weigh(&s, output->signals, s.n, output->scores);
+    weigh(&s, output->text_signals, input->text_count, output->text_scores);
 }
 
 /* --- the best ------------------------------------------------------------------------------- */

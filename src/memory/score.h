@@ -36,17 +36,31 @@ enum signal {
 extern const char *const signal_names[SIGNAL_COUNT];
 extern const struct shape recall_signals_shape; /* a member for each, in answers */
 
+/* A text that is no turn: a fact, an episode. It has no neighbours and no sitting, so what a turn
+ * gets from them its own text gives. */
+struct score_text {
+    const uint8_t *counts; /* [term] */
+    bool has_vectors;
+    float cosine;
+    float speaker; /* 1: about the one who is asked for, 0: about another, 0.5: open */
+    int64_t at_ms;
+};
+
 struct score_input {
     const struct question *question;
     const struct score_turn *turns; /* by conversation, then in the order in which they were said */
     size_t count;
     const uint8_t *counts; /* [term][turn]: how often the term stands in the turn */
+    const struct score_text *texts;
+    size_t text_count;
 };
 
-/* For each turn its signals, and their sum. All in the arena. */
+/* For each turn and text its signals, and their sum. All in the arena. */
 struct score_output {
     double *scores;
     float (*signals)[SIGNAL_COUNT];
+    double *text_scores;
+    float (*text_signals)[SIGNAL_COUNT];
 };
 void score_turns(struct arena *arena, const struct score_input *input, struct score_output *output);
 /* The places of the best `limit` of `count` scores, best first; equal ones newest first. */

@@ -257,6 +257,54 @@ test("a reply remembers what its prompt has no room for, and says what and why",
   assert.ok(!sent.includes(biscuit.message_id), "nothing stands there twice");
 });
 
+test("what was learnt is found beside what was said, and never takes more than every fifth place", async () => {
+  const { conversation } = await bring();
+  const facts = [];
+  for (const text of ["Nils has a greyhound called Biscuit.", "Biscuit the greyhound snores.", "Greta knows Biscuit the greyhound."])
+    facts.push((await t.api("POST", `/memory/${conversation.id}/facts`, { text })).json);
+  const items = await find(conversation.id, "greyhound Biscuit", "&limit=11");
+  const places = items.map((item, i) => (item.kind === "fact" ? i + 1 : 0)).filter((place) => place > 0);
+  assert.ok(places.length >= 1 && places.every((place, i) => place >= 5 * (i + 1)), `places ${places}`);
+  const only = await find(conversation.id, "greyhound Biscuit", "&kinds=fact");
+  assert.deepEqual([...new Set(only.map((item) => item.kind))], ["fact"]);
+  assert.equal(only.length, 3);
+  assert.ok(facts.map((fact) => fact.id).includes(only[0].id));
+  assert.deepEqual((await find(conversation.id, "greyhound Biscuit", "&kinds=message")).filter((item) => item.kind !== "message"), []);
+  const overview = (await t.api("GET", `/memory/${conversation.id}`)).json;
+  assert.equal(overview.facts.length, 3);
+  assert.equal(overview.index.messages, TALK.length);
+  assert.equal(overview.index.words, TALK.length);
+});
+
+test("with shared memory the person's other talks with the same character are searched too, and nobody else's", async () => {
+  const name = "Wanda";
+  const first = await bring({ character_name: name, messages: talk([["w1", "user", "The password of the boathouse is marzipan.", "2023-01-01T10:00:00Z"]]) });
+  const second = await bring({ character_name: name, messages: talk([["w2", "user", "Hello again.", "2023-02-01T10:00:00Z"]]) });
+  const id = second.conversation.id;
+  assert.ok(!has(await find(id, "boathouse password"), "marzipan"), "each talk by itself");
+  assert.equal((await t.api("PATCH", `/conversations/${id}`, { settings: { shared_memory: true } })).status, 200);
+  assert.ok(has(await find(id, "boathouse password"), "marzipan"));
+  assert.equal((await find(id, "boathouse password"))[0].conversation_id, first.conversation.id);
+  const said = await t.api("POST", `/conversations/${id}/messages`, { content: "What is the password of the boathouse?" });
+  const prompt = (await t.api("GET", `/conversations/${id}/messages/${said.json.reply.id}/prompt`)).json;
+  assert.ok(has(prompt.memories, "marzipan"), "and the reply knows it");
+  const other = await t.newUser();
+  const theirs = await t.api("POST", "/conversations/import", { format: "troupe", character_name: name, messages: talk([["x", "user", "Hi.", "2023-02-01T10:00:00Z"]]) }, { token: other.token });
+  await t.api("PATCH", `/conversations/${theirs.json.conversation.id}`, { settings: { shared_memory: true } }, { token: other.token });
+  assert.ok(!has(await find(theirs.json.conversation.id, "boathouse password", "", { token: other.token }), "marzipan"));
+});
+
+test("a pinned fact has a place in a prompt that is cut, and is counted as used", async () => {
+  const filler = Array.from({ length: 400 }, (_, i) => [`f${i}`, i % 2 ? "assistant" : "user", `Chatter number ${i}: the kettle, the rain, the long road to the sea and back again, and so on for a while.`, new Date(Date.UTC(2023, 6, 1) + i * 60000)]);
+  const { conversation } = await bring({ messages: talk([...TALK, ...filler]) });
+  const fact = (await t.api("POST", `/memory/${conversation.id}/facts`, { text: "Nils is afraid of geese." })).json;
+  assert.equal((await t.api("PATCH", `/memory/${conversation.id}/facts/${fact.id}`, { pinned: true })).status, 200);
+  const said = await t.api("POST", `/conversations/${conversation.id}/messages`, { content: "Shall we talk about something else?" });
+  const prompt = (await t.api("GET", `/conversations/${conversation.id}/messages/${said.json.reply.id}/prompt`)).json;
+  assert.match(prompt.parts.find((part) => part.name === "memories").content, /afraid of geese/);
+  assert.equal((await t.api("GET", `/memory/${conversation.id}/facts/${fact.id}`)).json.uses, 1);
+});
+
 test("a short talk needs no memories: all of it is in the prompt", async () => {
   const { conversation } = await bring();
   const said = await t.api("POST", `/conversations/${conversation.id}/messages`, { content: "What was the dog called?" });
