@@ -17,8 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VECTOR_DIMS_LIMIT  4096 /* the widest that public encoders make is 3,072 */
-#define VECTOR_PARTS_LIMIT 1024 /* of one item */
+#define VECTOR_DIMS_LIMIT  4096  /* the widest that public encoders make is 3,072 */
+#define VECTOR_PARTS_LIMIT 1024  /* of one item */
+#define VECTOR_HITS_LIMIT  10000 /* of one search */
 
 struct vector_space {
     int64_t id;       /* conversation, character, or one of the house's own numbers; never 0 */
@@ -56,7 +57,8 @@ struct vector_hit {
 };
 /* The best `limit` parts, best first; ties by item, part. Exact (over the stored int8 vectors) in
  * small spaces; in large ones sign bits choose what is looked at. `hits` holds limit entries;
- * returns how many in *count. E_INPUT when dims is not the space's. */
+ * returns how many in *count. E_INPUT when dims is not the space's, E_LIMIT when
+ * limit is over VECTOR_HITS_LIMIT. */
 struct vector_search {
     struct vector_space space;
     const float *query; /* dims values */

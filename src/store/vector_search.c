@@ -254,6 +254,8 @@ enum err pool_vector_search(const struct vector_search *search, struct vector_hi
     *count = 0;
     if (search->limit == 0 || search->dims == 0 || search->dims > VECTOR_DIMS_LIMIT)
         return E_INPUT;
+    if (search->limit > VECTOR_HITS_LIMIT)
+        return E_LIMIT;
     struct look *look = aligned_alloc(64, sizeof(*look));
     BUG_IF(look == NULL);
     look->best = (struct best){.limit = kept_for(search->limit)};

@@ -559,6 +559,11 @@ static void what_makes_no_sense_is_refused(void **state) {
     assert_int_equal(pool_vector_write(&item, 1, 0), E_INPUT);
     struct vector_search search = {SPACE, item.values, MODEL_DIMS - 1, 1, false};
     assert_int_equal(pool_vector_search(&search, &hit, &count), E_INPUT);
+    search.dims = MODEL_DIMS;
+    search.limit = VECTOR_HITS_LIMIT + 1;
+    assert_int_equal(pool_vector_search(&search, &hit, &count), E_LIMIT);
+    search.limit = 0;
+    assert_int_equal(pool_vector_search(&search, &hit, &count), E_INPUT);
     item.dims = VECTOR_DIMS_LIMIT + 1;
     assert_int_equal(pool_vector_write(&item, 1, 0), E_LIMIT);
     item.dims = 1, item.parts = VECTOR_PARTS_LIMIT + 1;
