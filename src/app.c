@@ -85,11 +85,32 @@ const struct setting *const app_settings[] = {
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,   setup_routes,     account_routes,      session_routes,        profile_routes,
-    people_routes,   character_routes, discovery_routes,    character_file_routes, lore_routes,
-    model_routes,    embedder_routes,  conversation_routes, import_routes,         recall_routes,
-    memory_routes,   message_routes,   say_routes,          live_routes,           ws_routes,
-    settings_routes, job_routes,       admin_routes,        openapi_routes,        NULL,
+    health_routes,
+    setup_routes,
+    account_routes,
+    session_routes,
+    profile_routes,
+    people_routes,
+    character_routes,
+    discovery_routes,
+    character_file_routes,
+    lore_routes,
+    model_routes,
+    embedder_routes,
+    conversation_routes,
+    preview_routes,
+    import_routes,
+    recall_routes,
+    memory_routes,
+    message_routes,
+    say_routes,
+    live_routes,
+    ws_routes,
+    settings_routes,
+    job_routes,
+    admin_routes,
+    openapi_routes,
+    NULL,
 };
 
 static const struct job_kind *const job_tables[] = {

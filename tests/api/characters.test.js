@@ -292,3 +292,16 @@ test("after thirty days in the trash a character is gone for good", async () => 
     await stage.stop();
   }
 });
+
+test("the prompt of a character that is being written: the same parts as every prompt, stored nowhere", async () => {
+  const before = (await t.api("GET", "/characters?mine=true&limit=100")).json.items.length;
+  const made = await t.api("POST", "/characters/preview", { name: "Ada Byron", nickname: "Ada", description: "{{char}} counts stars for {{user}}.", first_mes: "Good evening, {{user}}.", message: "Hello?" });
+  assert.equal(made.status, 200, made.text);
+  const text = made.json.parts.map((part) => part.content).join("\n");
+  assert.ok(text.includes("Ada counts stars for Olive.") && text.includes("Good evening, Olive.") && !text.includes("{{"));
+  assert.ok(made.json.used_tokens > 0 && made.json.used_tokens <= made.json.budget_tokens);
+  assert.ok(made.json.parts.every((part) => part.tokens > 0 || part.dropped));
+  const nameless = await t.api("POST", "/characters/preview", { description: "Nobody." });
+  assert.deepEqual([nameless.status, nameless.json.errors.map((row) => row.field)], [422, ["name"]]);
+  assert.equal((await t.api("GET", "/characters?mine=true&limit=100")).json.items.length, before);
+});

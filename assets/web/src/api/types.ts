@@ -257,6 +257,10 @@ export interface ConversationSettings {
   system_prompt?: string | null;
   /** Which route of models answers. */
   route?: string | null;
+  /** The character learns from this talk; your preference when not said. */
+  memory?: boolean;
+  /** It remembers what was said in all your talks with it; your preference when not said. */
+  shared_memory?: boolean;
   /** Sampling temperature; -1 leaves it to the endpoint, here and below. */
   temperature?: number;
   /** Nucleus sampling. */
@@ -360,6 +364,84 @@ export interface EmbedderTest {
   error: string | null;
 }
 
+export interface Episode {
+  /** The episode. */
+  id: string;
+  /** Where it happened. */
+  conversation_id: string;
+  /** A few words. */
+  title: string;
+  /** What happened. */
+  text: string;
+  /** One word. */
+  mood: string;
+  /** Its first message. */
+  started_at: string;
+  /** Its last message. */
+  ended_at: string;
+  /** Its first message. */
+  from_message_id: string;
+  /** Its last message. */
+  to_message_id: string;
+  /** 0 to 1. */
+  importance: number;
+  /** A message of it has changed since; it is made anew soon. */
+  is_stale: boolean;
+  /** A model, or rules. */
+  made_by: 'model' | 'rules' | 'person';
+  /** Raised by every change. */
+  revision: number;
+  /** When it was made. */
+  created_at: string;
+  /** When it last changed. */
+  updated_at: string;
+}
+
+export interface Fact {
+  /** The fact. */
+  id: string;
+  /** Where it was learnt. */
+  conversation_id: string;
+  /** What it is. */
+  kind: 'fact' | 'preference' | 'relationship' | 'event';
+  /** Whom it is about: user, character, or a name. */
+  subject: string;
+  /** A key. */
+  predicate: string;
+  /** The value. */
+  object: string;
+  /** One plain sentence. */
+  text: string;
+  /** 0 to 1. */
+  importance: number;
+  /** How sure it is, 0 to 1; grows when it is said again. */
+  confidence: number;
+  /** Since when it is so. */
+  valid_from: string;
+  /** Since when it is no longer so; null: it is. */
+  valid_to: string | null;
+  /** What replaced it. */
+  superseded_by: string | null;
+  /** Whether it counts, waits for approval, or was replaced. */
+  state: 'active' | 'proposed' | 'superseded';
+  /** It stands in every prompt. */
+  pinned: boolean;
+  /** How many prompts it stood in. */
+  uses: number;
+  /** When it last did. */
+  last_used_at: string | null;
+  /** Who put it so: a model, rules, or a person. */
+  made_by: 'model' | 'rules' | 'person';
+  /** The messages that it comes from. */
+  source_message_ids: string[];
+  /** Raised by every change; the ETag follows it. */
+  revision: number;
+  /** When it was learnt. */
+  created_at: string;
+  /** When it last changed. */
+  updated_at: string;
+}
+
 export interface Finding {
   /** note: works, but worth knowing. */
   level: 'ok' | 'note' | 'fail';
@@ -369,9 +451,29 @@ export interface Finding {
   text: string;
 }
 
+export interface Forgotten {
+  /** Facts that go, or would. */
+  facts: Fact[];
+  /** Episodes that tell of it. */
+  episodes: Episode[];
+  /** Kinds of summaries that lose sentences. */
+  summaries: string[];
+  /** Messages of which nothing is remembered any more; they stay in the talk. */
+  message_ids: string[];
+  /** Nothing has been done. */
+  dry_run: boolean;
+}
+
 export interface ImportReport {
   /** One for each file, in order. */
   items: ImportedFile[];
+}
+
+export interface ImportedConversation {
+  /** The new conversation. */
+  conversation: Conversation;
+  /** Its messages, in order. */
+  messages: ImportedMessage[];
 }
 
 export interface ImportedFile {
@@ -385,6 +487,13 @@ export interface ImportedFile {
   error?: string;
   /** What was odd, and what was done about it. */
   warnings: string[];
+}
+
+export interface ImportedMessage {
+  /** The message. */
+  id: string;
+  /** Your own key. */
+  external_id: string | null;
 }
 
 export interface Invite {
@@ -519,6 +628,37 @@ export interface Lorebook {
   created_at: string;
   /** Last change of the book or an entry. */
   updated_at: string;
+}
+
+export interface Memory {
+  /** Pinned first, then by importance. */
+  facts: Fact[];
+  /** The newest, oldest first. */
+  episodes: Episode[];
+  /** How much of the talk can be found. */
+  index: MemoryIndex;
+  /** Facts of all talks with this character, not only of this one. */
+  is_shared: boolean;
+  /** What is learnt waits for you. */
+  needs_approval: boolean;
+  /** Something is learnt from this talk. */
+  learns: boolean;
+}
+
+export interface MemoryIndex {
+  /** Messages that may be remembered. */
+  messages: number;
+  /** Those that are found by their words. */
+  words: number;
+  /** Those that are found by meaning; 0 when there is no encoder. */
+  vectors: number;
+  /** What still waits for words or vectors. */
+  pending: number;
+}
+
+export interface MemoryJob {
+  /** The job; its progress comes as job:progress. */
+  job_id: string;
 }
 
 export interface Message {
@@ -677,6 +817,12 @@ export interface Preferences {
   font_percent?: number;
   /** Show what a character remembers. */
   memory_panel?: boolean;
+  /** Characters learn from what you say; a conversation may differ. */
+  memory?: boolean;
+  /** A character remembers what you said in all your talks with it, not only in the one; a conversation may differ. */
+  shared_memory?: boolean;
+  /** What is learnt waits until you approve it. */
+  memory_approval?: boolean;
   /** Others see that you type. */
   typing_indicator?: boolean;
   /** Tell about replies that nobody has seen. */
@@ -715,6 +861,8 @@ export interface Prompt {
   parts: PromptPart[];
   /** Which lore fired and why. */
   lore: PromptLore[];
+  /** What was remembered, and why. */
+  memories: PromptMemory[];
 }
 
 export interface PromptLore {
@@ -733,6 +881,29 @@ export interface PromptLore {
   /** Estimate. */
   tokens: number;
   /** It fired, but the budget was used up. */
+  dropped: boolean;
+}
+
+export interface PromptMemory {
+  /** What is remembered. */
+  kind: 'message' | 'fact';
+  /** Its id; of a message, the message's. */
+  id: string;
+  /** Where it was said. */
+  message_id: string | null;
+  /** Who said it. */
+  speaker: string | null;
+  /** What it says. */
+  text: string;
+  /** When it was said. */
+  created_at: string;
+  /** How well it fits what was just said. */
+  score: number;
+  /** The shares of the score. */
+  signals: RecallSignals;
+  /** Estimate. */
+  tokens: number;
+  /** It was found, but there was no room for it. */
   dropped: boolean;
 }
 
@@ -764,6 +935,85 @@ export interface PublicUser {
   display_name: string;
   /** Their picture. */
   avatar_url: string | null;
+}
+
+export interface RecallSignals {
+  /** The best sentence is close in meaning. */
+  sentence: number;
+  /** It and what was said just before are close in meaning. */
+  pair: number;
+  /** The best sentences of the same sitting are close in meaning. */
+  session: number;
+  /** What was said just after is close in meaning. */
+  next: number;
+  /** It follows a question that is close in meaning. */
+  answer: number;
+  /** It has the question's words. */
+  words: number;
+  /** It and what was said just before have the question's words. */
+  words_pair: number;
+  /** What was said just after has the question's words. */
+  words_next: number;
+  /** The same sitting has the question's words. */
+  session_words: number;
+  /** The one who is asked about says it. */
+  speaker: number;
+  /** It is a question itself. */
+  question: number;
+  /** When is asked, and it says when. */
+  time: number;
+  /** How many is asked, and it says a number. */
+  number: number;
+  /** It was said at the time that the question names. */
+  date: number;
+}
+
+export interface Recalled {
+  /** What was found. */
+  kind: 'message' | 'fact' | 'episode' | 'summary';
+  /** Its id; of a message, the message's. */
+  id: string;
+  /** The message where it stands, or from which it was learnt. */
+  message_id: string | null;
+  /** The message's key in the talk that was imported. */
+  external_id?: string;
+  /** Where it was said. */
+  conversation_id: string;
+  /** What was said. */
+  text: string;
+  /** Who said it. */
+  speaker: string | null;
+  /** When it was said. */
+  created_at: string;
+  /** How well it answers; comparable within one answer. */
+  score: number;
+  /** The shares of the score. */
+  signals: RecallSignals;
+}
+
+export interface Relationship {
+  /** The character. */
+  character_id: string;
+  /** One or two words: strangers, friends, partners ... */
+  status: string;
+  /** 0 to 1. */
+  closeness: number;
+  /** Of the last stretch. */
+  mood: string;
+  /** How the two stand. */
+  text: string;
+  /** How many were exchanged. */
+  messages: number;
+  /** The first of them. */
+  first_at: string | null;
+  /** The last of them. */
+  last_at: string | null;
+  /** What was said about the two. */
+  facts: Fact[];
+  /** A model, or rules. */
+  made_by: 'model' | 'rules' | 'person';
+  /** When it last changed. */
+  updated_at: string | null;
 }
 
 export interface Route {
@@ -893,6 +1143,31 @@ export interface Storage {
   disk_free_bytes: number;
   /** Of how much. */
   disk_bytes: number;
+}
+
+export interface Summary {
+  /** The summary. */
+  id: string;
+  /** Of the last stretch, of everything, or of how the two stand. */
+  kind: 'recent' | 'full' | 'relationship';
+  /** What it says. */
+  text: string;
+  /** The first message that it covers. */
+  from_message_id: string | null;
+  /** The last one. */
+  to_message_id: string | null;
+  /** A person wrote it: it is added to and not rewritten. */
+  is_edited: boolean;
+  /** A covered message has changed since; it is made anew soon. */
+  is_stale: boolean;
+  /** A model, rules (sentences that were said), or a person. */
+  made_by: 'model' | 'rules' | 'person';
+  /** Raised by every change; the ETag follows it. */
+  revision: number;
+  /** When it was first made. */
+  created_at: string;
+  /** When it last changed. */
+  updated_at: string;
 }
 
 export interface Swipe {
