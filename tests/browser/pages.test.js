@@ -66,7 +66,7 @@ describe("every page in every light", () => {
     await shows("light");
     await page.reload();
     await shows("light");
-    await page.getByRole("radio", { name: "As the system" }).check({ force: true });
+    await page.getByRole("group", { name: "Theme" }).getByRole("radio", { name: "As the system" }).check({ force: true });
     await shows("dark");
     await context.close();
     assert.deepEqual(faults, []);

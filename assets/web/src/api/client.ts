@@ -78,6 +78,7 @@ export class Client {
   #token: string | null = null;
   #expiresAt = 0;
   #refreshing: Promise<boolean> | null = null;
+  #leaving = false;
   readonly #fetch: Fetch;
   readonly #lock: Lock;
   readonly #base: string;
@@ -109,6 +110,11 @@ export class Client {
 
   forget(): void {
     this.#token = null;
+  }
+
+  /** Whoever signs out wants no new token, though sockets close and ask for one before the page is gone. */
+  leave(leaving: boolean): void {
+    this.#leaving = leaving;
   }
 
   get<T>(path: string, query?: CallOptions['query'], signal?: AbortSignal): Promise<T> {
@@ -186,6 +192,9 @@ export class Client {
 
   /** Buys a new access token with the cookie. False: signed out. */
   refresh(): Promise<boolean> {
+    if (this.#leaving) {
+      return Promise.resolve(false);
+    }
     const before = this.#token;
     this.#refreshing ??= this.#lock(async () => {
       if (this.#token !== null && this.#token !== before) {

@@ -103,7 +103,14 @@ class Session {
   }
 
   async signOut(): Promise<void> {
-    await client.post('/auth/logout');
+    await client.freshToken();
+    client.leave(true);
+    try {
+      await client.post('/auth/logout');
+    } catch (error) {
+      client.leave(false);
+      throw error;
+    }
     this.#channel?.postMessage('out');
     this.#left();
   }
@@ -133,6 +140,7 @@ class Session {
 
   /** Everything personal leaves this browser: memory by a fresh start of the page, drafts by hand. */
   #left(): void {
+    client.leave(true);
     client.forget();
     settings.forget();
     localStorage.removeItem(HINT);
