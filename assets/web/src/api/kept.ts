@@ -11,7 +11,7 @@ const ID = '[0-9A-Za-z]{13}';
 const KEPT = new RegExp(
   `^/(?:users/me|users/me/preferences|users/me/personas|users/me/favorites|tags|characters|characters/${ID}|conversations|conversations/${ID}|conversations/${ID}/messages)$`,
 );
-const TALK = new RegExp(`^/kept/conversations/(${ID})(?:/messages)?\\?`);
+const TALK = new RegExp(`^/kept/conversations/(${ID})(?:/messages)?$`);
 
 export class Kept {
   #name = '';
@@ -51,7 +51,7 @@ export class Kept {
   }
 
   async #trim(cache: Cache): Promise<void> {
-    const keys = (await cache.keys()).map((request) => ({ request, talk: TALK.exec(new URL(request.url).pathname + new URL(request.url).search)?.[1] }));
+    const keys = (await cache.keys()).map((request) => ({ request, talk: TALK.exec(new URL(request.url).pathname)?.[1] }));
     const newest = [...new Set(keys.map((row) => row.talk).filter(Boolean).reverse())].slice(0, CONVERSATIONS);
     await Promise.all(keys.filter((row) => row.talk && !newest.includes(row.talk)).map((row) => cache.delete(row.request)));
   }
