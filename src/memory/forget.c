@@ -25,7 +25,8 @@
 #include "base/banned.h"
 
 #define TOPIC_STEMS        16
-#define TELLS_SHARE        0.8 /* of a fact's words in one sentence of a summary */
+#define TELLS_SHARE        0.6  /* of a fact's words in one sentence of a summary ... */
+#define TELLS_VALUE_SHARE  0.33 /* ... or so many, with all of its value's */
 #define RECORD_LIMIT_BYTES ((size_t)16 << 20)
 #define SCRUB_BATCH        8
 #define CONVERSATIONS      64
@@ -37,6 +38,9 @@ struct topic {
     struct str words[TOPIC_STEMS];
     size_t count;
     double share; /* so many of the stems must be there */
+    struct str value[TOPIC_STEMS];
+    size_t value_count;
+    double value_share; /* or so many, when all of these are */
 };
 
 static void topic_read(struct arena *arena, struct str text, struct topic *topic) {
@@ -51,16 +55,28 @@ static void topic_read(struct arena *arena, struct str text, struct topic *topic
             }
 }
 
-static bool tells(struct arena *arena, const struct topic *topic, struct str text) {
-    size_t count, hits = 0;
-    struct memory_word *words = memory_words(arena, text, 2000, &count);
-    for (size_t i = 0; i < topic->count; i++)
+static size_t hits_of(const struct memory_word *words, size_t count, const struct str *stems,
+                      size_t stem_count) {
+    size_t hits = 0;
+    for (size_t i = 0; i < stem_count; i++)
         for (size_t k = 0; k < count; k++)
-            if (str_eq(words[k].stem, topic->stems[i])) {
+            if (str_eq(words[k].stem, stems[i])) {
                 hits++;
                 break;
             }
-    return topic->count > 0 && (double)hits >= topic->share * (double)topic->count;
+    return hits;
+}
+
+static bool tells(struct arena *arena, const struct topic *topic, struct str text) {
+    size_t count;
+    struct memory_word *words = memory_words(arena, text, 2000, &count);
+    double share = topic->count == 0 ? 0
+                                     : (double)hits_of(words, count, topic->stems, topic->count) /
+                                           (double)topic->count;
+    bool has_value = topic->value_count > 0 &&
+                     hits_of(words, count, topic->value, topic->value_count) == topic->value_count;
+    return topic->count > 0 &&
+           (share >= topic->share || (has_value && share >= topic->value_share));
 }
 
 /* The text without the sentences that tell; the same text when none does. */
@@ -193,7 +209,12 @@ enum err forget_fact(struct db *db, struct arena *arena, const struct memory_fac
     struct topic topic = {.share = TELLS_SHARE};
     begin(arena, forget);
     enum err err = add_fact(db, arena, fact, with_messages, forget);
+    struct topic value = {0};
+    topic_read(arena, fact->object, &value);
     topic_read(arena, fact->text, &topic);
+    for (size_t i = 0; i < value.count; i++)
+        topic.value[topic.value_count++] = value.stems[i];
+    topic.value_share = TELLS_VALUE_SHARE;
     return err == E_OK ? find_told(db, arena, &topic, forget) : err;
 }
 
@@ -205,7 +226,7 @@ static enum err remove_facts(struct tx *tx, const struct forget *forget) {
         const struct memory_fact *fact = &forget->facts[i];
         err = memory_store_forget_identity(tx, fact->conversation_id, fact->identity);
         if (err == E_OK)
-            err = memory_store_forget_answers(tx, fact->user_id, fact->text);
+            err = memory_store_forget_answers(tx, fact->user_id, fact->id);
         if (err == E_OK)
             err = memory_store_remove(tx, fact->id);
         if (err == E_OK)

@@ -648,7 +648,7 @@ static enum err writer_forget_everything(struct tx *tx, void *ctx) {
     tx_overwrite_freed(tx, true);
     enum err err = E_OK;
     for (size_t i = 0; i < change->forget.fact_count && err == E_OK; i++)
-        err = memory_store_forget_answers(tx, change->scope.user_id, change->forget.facts[i].text);
+        err = memory_store_forget_answers(tx, change->scope.user_id, change->forget.facts[i].id);
     for (size_t i = 0; i < change->forget.fact_count && err == E_OK; i++)
         err = index_touch(tx, &memory_kind_fact, change->forget.facts[i].id, conversation,
                           conversation);

@@ -656,11 +656,12 @@ enum err memory_store_mentions(struct db *db, int64_t conversation_id, struct st
     return read_ids(s, ids, count);
 }
 
-enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, struct str text) {
+enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, int64_t fact_id) {
+    struct id_text id = id_text(fact_id);
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM idempotency WHERE user_id = :user "
-                                       "AND instr(CAST(body AS TEXT), :text) > 0");
+                                       "AND instr(CAST(body AS TEXT), :fact) > 0");
     bind_id(s, ":user", user_id);
-    bind_str(s, ":text", text);
+    bind_str(s, ":fact", str_from(id.at));
     return stmt_run(s);
 }
 

@@ -82,8 +82,8 @@ bool memory_store_is_withheld(struct db *db, int64_t message_id);
 /* Messages of a conversation with all of the words that an FTS5 expression asks for. */
 MUST_USE enum err memory_store_mentions(struct db *db, int64_t conversation_id, struct str match,
                                         int64_t *ids, size_t limit, size_t *count);
-/* Answers that were kept for repeats and hold this text. */
-MUST_USE enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, struct str text);
+/* Answers that were kept for repeats and show this fact, in whatever words it had then. */
+MUST_USE enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, int64_t fact_id);
 /* Merges the word index, so that nothing of deleted rows is left in it. */
 MUST_USE enum err memory_store_merge_words(struct tx *tx);
 MUST_USE enum err memory_store_forget_all(struct tx *tx, int64_t conversation_id);
