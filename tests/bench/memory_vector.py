@@ -59,8 +59,10 @@ def faiss_hnsw(faiss, vectors, space, questions, best):
     chosen = faiss.IDSelectorRange(space * EACH, (space + 1) * EACH) if space is not None else None
 
     def asker(width):
-        index.hnsw.efSearch = width  # the parameters' own is not looked at by faiss 1.7.3
-        parameters = faiss.SearchParametersHNSW(sel=chosen) if chosen else faiss.SearchParametersHNSW()
+        parameters = faiss.SearchParametersHNSW()
+        parameters.efSearch = index.hnsw.efSearch = width  # faiss 1.7.3 looks at both
+        if chosen:
+            parameters.sel = chosen
         return lambda question: index.search(question.reshape(1, -1), BEST, params=parameters)[1][0] + 1
 
     width = 64
