@@ -115,6 +115,8 @@ static int64_t number_in(struct str text) {
     while (from < text.len && !(text.at[from] >= '0' && text.at[from] <= '9'))
         from++;
     size_t to = from;
+    if (from > 0 && text.at[from - 1] == '-')
+        return -1;
     while (to < text.len && to - from < 9 && text.at[to] >= '0' && text.at[to] <= '9')
         to++;
     int64_t number;
