@@ -1,6 +1,7 @@
 // What was said is found again: import with times, search, who may, and that what is deleted, hidden or edited is not found any more.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
+import { generate } from "../bench/memory/generate.js";
 import { start, until } from "./harness.js";
 
 let t;
@@ -303,6 +304,23 @@ test("a pinned fact has a place in a prompt that is cut, and is counted as used"
   const prompt = (await t.api("GET", `/conversations/${conversation.id}/messages/${said.json.reply.id}/prompt`)).json;
   assert.match(prompt.parts.find((part) => part.name === "memories").content, /afraid of geese/);
   assert.equal((await t.api("GET", `/memory/${conversation.id}/facts/${fact.id}`)).json.uses, 1);
+});
+
+test("our own set of thirty evenings: what was said is among the first ten", { timeout: 120000 }, async () => {
+  const [{ speakers, messages, questions }] = generate();
+  assert.ok(questions.length >= 200 && new Set(questions.map((q) => q.category)).size === 5);
+  const { conversation } = await bring({ persona_name: speakers[0], character_name: speakers[1],
+    messages: messages.map((m) => ({ id: m.id, role: m.speaker === speakers[0] ? "user" : "assistant", name: m.speaker, content: m.text, created_at: m.at })) });
+  const sums = {};
+  for (const { question, category, evidence } of questions.filter((q) => q.evidence.length > 0)) {
+    const found = keys(await find(conversation.id, question, "&limit=10&kinds=message"));
+    const sum = (sums[category] ??= { found: 0, count: 0 });
+    sum.found += evidence.filter((id) => found.includes(id)).length / evidence.length;
+    sum.count++;
+  }
+  const recall = Object.fromEntries(Object.entries(sums).map(([name, { found, count }]) => [name, found / count]));
+  // Words alone reach 0.94, 0.98, 0.48 and 0.18; with meaning it is 0.99, 0.98, 0.77 and 0.63.
+  assert.ok(recall.single >= 0.92 && recall.temporal >= 0.96 && recall["multi-hop"] >= 0.45 && recall.open >= 0.15, JSON.stringify(recall));
 });
 
 test("a short talk needs no memories: all of it is in the prompt", async () => {
