@@ -15,6 +15,7 @@
 #include "loop/version.h"
 #include "net/router.h"
 #include "net/version.h"
+#include "store/audit.h"
 #include "store/migrate.h"
 #include "store/store.h"
 #include "store/inspect.h"
@@ -93,8 +94,19 @@ static bool hash_password(const struct command *command, struct arena *arena, st
 
 static enum err writer_add_user(struct tx *tx, void *ctx) {
     struct new_user *user = ctx;
+    struct arena arena;
+    arena_init(&arena);
     enum err err = account_create(tx, user);
-    return err == E_OK && user->role == ROLE_OWNER ? character_add_starters(tx, user->id) : err;
+    if (err == E_OK && user->role == ROLE_OWNER)
+        err = character_add_starters(tx, user->id);
+    if (err == E_OK) /* by nobody: whoever may run this command owns the machine */
+        err = audit_add(tx, &(struct audit){.action = STR("user.create"),
+                                            .target_kind = STR("user"),
+                                            .target_id = user->id,
+                                            .detail = audit_change(&arena, "role", STR_NONE,
+                                                                   account_role_word(user->role))});
+    arena_release(&arena);
+    return err;
 }
 
 static int user_add(const struct command *command, const struct app_options *options) {

@@ -22,6 +22,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "base/zone.h"
+#include "store/audit.h"
 #include "store/job.h"
 
 #include <stdlib.h>
@@ -385,6 +386,10 @@ enum err writer_account_reset_password(struct tx *tx, void *ctx) {
         err = session_revoke(tx, user.id, 0, 0, STR("password"), now);
     if (err == E_OK)
         err = failure_clear(tx, failure_subject_account(&arena, folded));
+    if (err == E_OK) /* from the command line: by nobody */
+        err = audit_add(tx, &(struct audit){.action = STR("user.password"),
+                                            .target_kind = STR("user"),
+                                            .target_id = user.id});
     arena_release(&arena);
     return err;
 }

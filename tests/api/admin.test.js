@@ -6,7 +6,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import WebSocket from "ws";
-import { serve, start, until } from "./harness.js";
+import { run, serve, start, until } from "./harness.js";
 
 let t;
 before(async () => { t = await start(); });
@@ -151,6 +151,15 @@ test("what staff does is in the audit log, which nobody can rewrite", async () =
   const next = (await t.api("GET", `/admin/audit?limit=4&cursor=${page.next_cursor}`)).json;
   assert.deepEqual([...page.items, ...next.items].map((item) => item.id), items.slice(0, 8).map((item) => item.id));
   for (const text of ["UPDATE audit SET action = 'x'", "DELETE FROM audit"]) assert.throws(() => sql(t, text), /audit log is never/);
+});
+
+test("what the command line does stands there too, as nobody's", async () => {
+  const data = ["--data", t.dir];
+  assert.equal((await run(["user", "add", "by-command@example.com", "--role", "moderator", "--password-stdin", ...data], { input: "from the command line\n" })).code, 0);
+  assert.equal((await run(["user", "reset-password", "by-command@example.com", ...data])).code, 0);
+  const [reset, added] = (await t.api("GET", "/admin/audit?limit=2")).json.items;
+  assert.deepEqual([added.action, added.actor, added.detail.to], ["user.create", { id: null, name: null }, "moderator"]);
+  assert.deepEqual([reset.action, reset.target_id], ["user.password", added.target_id]);
 });
 
 test("people are found by a part of their name or address, and paged", async () => {
