@@ -1,6 +1,7 @@
-// Standing jobs tidy up: pictures that nobody refers to, with the clock moved instead of waited for.
+// Standing jobs tidy up: pictures that nobody refers to, jobs that are over, with the clock moved instead of waited for.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { deflateSync } from "node:zlib";
@@ -76,4 +77,20 @@ test("a character's portraits stay while one of its revisions may come back, and
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
   assert.ok(!isThere(first) && !isThere(second), "deleted for good");
+});
+
+test("dead letters are kept for a month, jobs that ended well for a day", async () => {
+  const now = Date.now() + t.clock, sql = (text) => execFileSync("sqlite3", ["-cmd", ".timeout 5000", join(t.dir, "troupe.db"), text], { encoding: "utf8" });
+  for (const [id, state] of [[1, "dead"], [2, "done"], [3, "cancelled"]])
+    sql(`INSERT INTO job (id, kind, state, run_at, created_at, updated_at) VALUES (${id}, 'of.yesterday', '${state}', ${now}, ${now}, ${now})`);
+  const left = async () => (await t.api("GET", "/admin/jobs?kind=of.yesterday")).json.items.map((job) => job.state).sort();
+  assert.deepEqual(await left(), ["cancelled", "dead", "done"]);
+  await pass(25 * HOUR);
+  await until(async () => (await left()).length === 1, "what is over for a day goes with the next job that ends");
+  assert.deepEqual(await left(), ["dead"]);
+  await pass(28 * DAY);
+  await until(async () => (await t.api("GET", "/admin/jobs?kind=account.sweep")).json.items[0].run_at > new Date(Date.now() + t.clock).toISOString(), "the hourly sweep ran");
+  assert.deepEqual(await left(), ["dead"], "29 days are no month");
+  await pass(2 * DAY);
+  await until(async () => (await left()).length === 0, "31 days are");
 });
