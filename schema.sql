@@ -535,7 +535,7 @@ CREATE TABLE memory_turn (
     text            TEXT    NOT NULL,             -- of the chosen variant
     scope           TEXT    NOT NULL,             -- conversation_id again, as a word: so that a search walks through one talk's postings and no others
     turn_norm_0     REAL,                         -- length of the mean of its sentences' vectors, by encoder.slot; NULL: no vectors yet
-    pair_norm_0     REAL,                         -- length of its own vector and the previous turn's together
+    pair_norm_0     REAL,                         -- length of its own vector and the previous turn's together; negative: assumed, that one has none yet
     turn_norm_1     REAL,
     pair_norm_1     REAL
 ) STRICT;

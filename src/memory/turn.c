@@ -16,7 +16,8 @@
 
 enum { DIGEST_TURN, DIGEST_PAIR };
 
-#define PREVIOUS_PARTS 16 /* of the turn before: more would not turn its mean */
+#define PREVIOUS_PARTS  16 /* of the turn before: more would not turn its mean */
+#define FOLLOWERS_LIMIT 64 /* branches that fork behind one message */
 #define USUAL_PRODUCT \
     0.3 /* of the vectors of two turns that follow one another, where one is not known */
 
@@ -31,6 +32,23 @@ static enum err load(struct db *db, struct arena *arena, int64_t item,
     return E_OK;
 }
 
+static enum err touch_vectors(struct tx *tx, const struct turn_place *places, size_t count) {
+    enum err err = E_OK;
+    for (size_t i = 0; i < count && err == E_OK; i++)
+        err = index_touch_vectors(tx, &memory_message_kind, places[i].message_id,
+                                  places[i].conversation_id, places[i].conversation_id);
+    return err;
+}
+
+/* The length that a turn has together with the one before it changes with that one: the turns that
+ * follow are made anew, after this one, for they wait at the end of the queue. */
+static enum err touch_followers(struct tx *tx, int64_t item) {
+    struct turn_place places[FOLLOWERS_LIMIT];
+    size_t count = 0;
+    enum err err = turn_relink(tx, item, FOLLOWERS_LIMIT, places, &count);
+    return err == E_OK ? touch_vectors(tx, places, count) : err;
+}
+
 static enum err writer_words(struct tx *tx, int64_t item) {
     struct arena arena;
     struct memory_turn turn;
@@ -41,7 +59,7 @@ static enum err writer_words(struct tx *tx, int64_t item) {
     else if (err == E_ABSENT)
         err = turn_remove(tx, item);
     arena_release(&arena);
-    return err;
+    return err == E_OK ? touch_followers(tx, item) : err;
 }
 
 /* The sum of unit vectors, and its length. */
@@ -56,17 +74,15 @@ static double add_up(const float *values, size_t count, size_t dims, double *sum
     return sqrt(square);
 }
 
-/* The product of this turn's vector and the one before, both of length 1. */
-static double product_before(struct db *db, const struct index_vectors *vectors, const double *sum,
-                             double length) {
+/* The product of this turn's vector and the one before, both of length 1. False: that one has no
+ * vectors yet. */
+static bool product_before(struct db *db, const struct index_vectors *vectors, const double *sum,
+                           double length, double *product) {
     int64_t previous = turn_previous(db, vectors->item);
-    if (previous == 0 || length <= 0)
-        return 0;
     struct arena arena;
     arena_init(&arena);
     float *values = arena_alloc(&arena, sizeof(float) * PREVIOUS_PARTS * vectors->dims);
     double *other = arena_alloc(&arena, sizeof(double) * vectors->dims);
-    double product = USUAL_PRODUCT;
     uint16_t parts = 0;
     if (pool_vector_get(vectors->space, previous, vectors->dims, values, PREVIOUS_PARTS, &parts) ==
             E_OK &&
@@ -74,10 +90,10 @@ static double product_before(struct db *db, const struct index_vectors *vectors,
         double other_length = add_up(values, parts, vectors->dims, other), dot = 0;
         for (size_t d = 0; d < vectors->dims; d++)
             dot += sum[d] * other[d];
-        product = other_length > 0 ? dot / length / other_length : 0;
+        *product = other_length > 0 && length > 0 ? dot / length / other_length : 0;
     }
     arena_release(&arena);
-    return product;
+    return parts > 0;
 }
 
 static void pool_digest(struct db *db, const struct index_vectors *vectors,
@@ -87,16 +103,23 @@ static void pool_digest(struct db *db, const struct index_vectors *vectors,
     double *sum = arena_alloc(&arena, sizeof(double) * vectors->dims);
     double length = add_up(vectors->values, vectors->piece_count, vectors->dims, sum);
     bool is_first = turn_previous(db, vectors->item) == 0;
-    double product = product_before(db, vectors, sum, length);
+    double product = USUAL_PRODUCT;
+    bool is_known = is_first || product_before(db, vectors, sum, length, &product);
+    double together = is_first ? 1 : sqrt(2 + 2 * product);
     digest->values[DIGEST_TURN] = length / (double)vectors->piece_count;
-    digest->values[DIGEST_PAIR] = is_first ? 1 : sqrt(2 + 2 * product);
+    digest->values[DIGEST_PAIR] = is_known ? together : -together;
     arena_release(&arena);
 }
 
 static enum err writer_vectors(struct tx *tx, int64_t item, int slot,
                                const struct index_digest *digest) {
-    return turn_norms_save(tx, item, slot, digest->values[DIGEST_TURN],
-                           digest->values[DIGEST_PAIR]);
+    struct turn_place places[FOLLOWERS_LIMIT];
+    size_t count = 0;
+    enum err err =
+        turn_norms_save(tx, item, slot, digest->values[DIGEST_TURN], digest->values[DIGEST_PAIR]);
+    if (err == E_OK) /* those that were embedded before this one, which failed for a while */
+        err = turns_after(tx_db(tx), item, slot, FOLLOWERS_LIMIT, places, &count);
+    return err == E_OK ? touch_vectors(tx, places, count) : err;
 }
 
 static enum err list(struct db *db, int64_t after, size_t limit, struct index_place *places,

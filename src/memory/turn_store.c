@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -186,6 +187,41 @@ enum err turn_list(struct db *db, int64_t after, size_t limit, struct turn_place
     return stmt_done(s);
 }
 
+enum err turns_after(struct db *db, int64_t message_id, int waiting_slot, size_t limit,
+                     struct turn_place *places, size_t *count) {
+    struct stmt *s = DB_SQL(
+        db, "WITH RECURSIVE seen (id, depth) AS ("
+            "  SELECT id, 1 FROM message WHERE parent_id = :message "
+            "  UNION ALL "
+            "  SELECT m.id, seen.depth + 1 FROM seen JOIN message m ON m.parent_id = seen.id "
+            "  WHERE seen.depth < :parents "
+            "    AND NOT EXISTS (SELECT 1 FROM memory_turn t WHERE t.message_id = seen.id)) "
+            "SELECT t.message_id, t.conversation_id "
+            "FROM seen JOIN memory_turn t ON t.message_id = seen.id "
+            "WHERE :slot < 0 OR IIF(:slot = 0, t.pair_norm_0, t.pair_norm_1) < 0 LIMIT :limit");
+    bind_id(s, ":message", message_id);
+    bind_int(s, ":parents", PARENTS_ASKED);
+    bind_int(s, ":slot", waiting_slot);
+    bind_int(s, ":limit", (int64_t)limit);
+    *count = 0;
+    while (*count < limit && stmt_row(s))
+        places[(*count)++] = (struct turn_place){column_id(s, 0), column_id(s, 1)};
+    return stmt_done(s);
+}
+
+enum err turn_relink(struct tx *tx, int64_t message_id, size_t limit, struct turn_place *places,
+                     size_t *count) {
+    enum err err = turns_after(tx_db(tx), message_id, -1, limit, places, count);
+    for (size_t i = 0; i < *count && err == E_OK; i++) {
+        struct stmt *s = DB_SQL(tx_db(tx), "UPDATE memory_turn SET previous_id = :previous "
+                                           "WHERE message_id = :message");
+        bind_id(s, ":previous", turn_before(tx_db(tx), places[i].message_id));
+        bind_id(s, ":message", places[i].message_id);
+        err = stmt_run(s);
+    }
+    return err;
+}
+
 /* --- a scope -------------------------------------------------------------------------------- */
 
 enum err turn_conversation(struct db *db, int64_t conversation_id, int64_t user_id) {
@@ -261,7 +297,7 @@ static struct turn_row read_row(struct stmt *s, struct arena *arena, const struc
         .has_time = column_bool(s, 7),
         .has_number = column_bool(s, 8),
         .turn_norm = column_double(s, 9),
-        .pair_norm = column_double(s, 10),
+        .pair_norm = fabs(column_double(s, 10)),
     };
     struct str name = column_str(s, 4);
     for (size_t back = 1; back <= 2 && back <= before; back++) /* two people take turns */

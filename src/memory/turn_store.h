@@ -43,6 +43,15 @@ struct turn_place {
 MUST_USE enum err turn_list(struct db *db, int64_t after, size_t limit, struct turn_place *places,
                             size_t *count);
 
+/* Turns that follow a message, down the tree over messages that are no turns. waiting_slot -1: all;
+ * else only those whose length together with it is assumed (negative) in that slot. */
+MUST_USE enum err turns_after(struct db *db, int64_t message_id, int waiting_slot, size_t limit,
+                              struct turn_place *places, size_t *count);
+/* The turns that follow the message come to know what stands before them now. Gives up to `limit` of
+ * them. */
+MUST_USE enum err turn_relink(struct tx *tx, int64_t message_id, size_t limit,
+                              struct turn_place *places, size_t *count);
+
 /* --- recall --------------------------------------------------------------------------------- */
 
 /* E_ABSENT when it is not this person's, or in the trash. */

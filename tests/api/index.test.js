@@ -2,6 +2,7 @@
 // found afterwards is what a rebuild from the truth would give.
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { run, serve, start, until } from "./harness.js";
@@ -33,13 +34,22 @@ async function dump(dir) {
   return printed.stdout.trim().split("\n").map((text) => JSON.parse(text));
 }
 
+/** What is kept beside the vectors: words, and lengths under the encoder in use. */
+function rows(dir) {
+  const sql = (query) => execFileSync("sqlite3", ["-readonly", "-separator", "\t", join(dir, "troupe.db"), query], { maxBuffer: 1 << 28 }).toString();
+  const slot = sql("SELECT slot FROM encoder WHERE state = 'active'").trim();
+  assert.equal(sql("PRAGMA integrity_check").trim(), "ok");
+  return sql(`SELECT message_id, conversation_id, previous_id, round(turn_norm_${slot}, 3), round(pair_norm_${slot}, 3), text FROM memory_turn ORDER BY 1`).split("\n");
+}
+
 /** What is there is what a rebuild gives, and nothing besides. */
 async function assertEqualsRebuild(dir) {
-  const before = await dump(dir);
+  const before = await dump(dir), beside = rows(dir);
   const again = await run(["reindex", "--data", dir]);
   assert.equal(again.code, 0, again.stdout + again.stderr);
   assert.match(again.stdout, /done: words, and \d+ vectors of \d+ items/);
   assert.deepEqual(before, await dump(dir));
+  assert.deepEqual(beside, rows(dir));
   const items = before.slice(0, -1);
   assert.deepEqual(before.at(-1), { items: items.length, parts: items.reduce((sum, item) => sum + item.parts, 0) }, "nothing that nobody knows of");
   return items;
