@@ -3,7 +3,8 @@
  *
  * Requests are taken from the file in turn, from a place that is spread by a fixed random walk, so
  * that neither side can live on one hot row. An answer is its status, its Content-Length and that
- * many bytes; anything else is an error, and so is a status outside 200 to 299.
+ * many bytes, or chunks up to an empty one at the end of a read (JSON holds no such line end); anything
+ * else is an error, and so is a status outside 200 to 299.
  */
 #include "load.h"
 
@@ -23,7 +24,8 @@ struct client {
     double sent_us;
     size_t head_len;  /* of head, while the head is not whole */
     size_t body_left; /* of the answer, once it is */
-    bool has_head;
+    bool has_head, is_chunked;
+    char last[5]; /* bytes, of an answer in chunks */
     char head[HEAD_BYTES];
 };
 
@@ -61,9 +63,12 @@ static void take_head(struct client *client) {
     const char *length = strcasestr(client->head, "\r\ncontent-length:");
     if ((status < 200 || status > 299) && run.errors++ == 0)
         fprintf(stderr, "load: an answer is not good:\n%.300s\n", client->head);
-    if (length == NULL)
+    client->is_chunked = length == NULL && strcasestr(client->head, "chunked") != NULL;
+    if (length == NULL && !client->is_chunked)
         fail("an answer without a length:\n%s", client->head);
-    client->body_left = strtoul(length + sizeof("\r\ncontent-length:") - 1, NULL, 10);
+    client->body_left =
+        client->is_chunked ? 1 : strtoul(length + sizeof("\r\ncontent-length:") - 1, NULL, 10);
+    memset(client->last, 0, sizeof(client->last));
     client->has_head = true;
 }
 
@@ -86,11 +91,22 @@ static size_t read_head(struct client *client, const char *bytes, size_t len) {
     return used;
 }
 
+/* Takes all of it; the answer is whole when it ends with the empty chunk. */
+static void read_chunks(struct client *client, const char *bytes, size_t len) {
+    size_t room = sizeof(client->last), fresh = len < room ? len : room;
+    memmove(client->last, client->last + fresh, room - fresh);
+    memcpy(client->last + room - fresh, bytes + len - fresh, fresh);
+    client->body_left = memcmp(client->last, "0\r\n\r\n", room) == 0 ? 0 : 1;
+}
+
 static void take(struct client *client, const char *bytes, size_t len) {
     while (len > 0) {
         size_t used;
         if (!client->has_head) {
             used = read_head(client, bytes, len);
+        } else if (client->is_chunked) {
+            read_chunks(client, bytes, len);
+            used = len;
         } else {
             used = len < client->body_left ? len : client->body_left;
             client->body_left -= used;

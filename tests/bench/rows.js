@@ -1,6 +1,18 @@
-// The rows of the table: what is done, by whom, and what must be reached. A row's parties are functions that measure once and give
-// numbers; its checks turn the medians into lines of the table.
+// The rows of the table: what is done, by whom, and what must be reached. A row:
+//
+//   name       by which ./dev bench chooses it
+//   work       its words in the table
+//   parties    (stage, options) => { party: measure }: who is measured, in turns. measure(round) measures once and gives numbers
+//              (`errors` other than 0 ends the row); of each number the median of all rounds is taken
+//   checks     (figures) => lines of the table, from the medians: { label, theirs, ours, unit, value, goal, better, isRatio }
+//   peers      { peer: (stage, options) => number-giving promise }: others beside us (peers/index.js), where they are installed
+//   beside     which number of theirs is shown, and how: { key, unit, scale }
+//   rounds     when it needs another number of rounds than the run
+//
+// Rows of other things (memory: embedding, scan of vectors, recall) stand in files of their own beside this one, named *_rows.js, which
+// export `rows` likewise; run.js finds them.
 import WebSocket from "ws";
+import { peerHttp, peers, peerSockets } from "./peers/index.js";
 import { freePort } from "./stage.js";
 
 const CLIENTS = 32;
@@ -18,6 +30,13 @@ function rateCheck(figures) {
   return { label: "rate", theirs: figures.bare.rate, ours: figures.troupe.rate, unit: "/s" };
 }
 
+/** Our rate as a multiple of a peer's; nothing where the peer is not here. */
+function timesCheck(figures, peer, goal) {
+  if (figures[peer] === undefined) return [];
+  const value = figures.troupe.rate / figures[peer].rate;
+  return [{ label: `rate, times ${peers[peer].name ?? peer}'s`, theirs: figures[peer].rate, ours: figures.troupe.rate, unit: "/s", value, goal, better: "more", isRatio: true }];
+}
+
 /** Both answer the same requests; `lines` gives them for a party. */
 function httpParties(lines, { check, connections = CLIENTS } = {}) {
   return async (stage, options) => {
@@ -33,8 +52,21 @@ function httpParties(lines, { check, connections = CLIENTS } = {}) {
   };
 }
 
-function readRow(name, work, goal, lines, options) {
-  return { name, work, parties: httpParties(lines, options), checks: (figures) => [cpuCheck(figures, goal), rateCheck(figures)] };
+const REQUEST_CPU = { key: "cpu_us", unit: "us", and: { key: "rate", unit: "/s" } };
+
+/** Peers by name that do the work of this row. */
+function askPeers(row, ...names) {
+  return Object.fromEntries(names.map((name) => {
+    const measure = peerHttp(name, row);
+    return [name, (stage, options) => measure(stage, { connections: CLIENTS, seconds: options.seconds })];
+  }));
+}
+
+function readRow(name, work, goal, lines, { peers = [], ...options } = {}) {
+  return {
+    name, work, parties: httpParties(lines, options), checks: (figures) => [cpuCheck(figures, goal), rateCheck(figures)],
+    peers: askPeers(name, ...peers), beside: REQUEST_CPU,
+  };
 }
 
 const get = (path) => `GET ${path}`;
@@ -219,12 +251,13 @@ function restChecks({ bare, troupe }) {
 /* --- the table ---------------------------------------------------------------------------------------------------------------- */
 
 export const rows = [
-  readRow("healthz", "GET /healthz", 1.3, () => [get("/healthz")]),
-  readRow("list", "list 20 characters", 1.3, () => [get(api("/characters?limit=20"))], { check: () => ["/characters?limit=20"] }),
+  readRow("healthz", "GET /healthz", 1.3, () => [get("/healthz")], { peers: ["nginx", "fastify", "pocketbase"] }),
+  readRow("list", "list 20 characters", 1.3, () => [get(api("/characters?limit=20"))],
+    { check: () => ["/characters?limit=20"], peers: ["fastify", "pocketbase"] }),
   readRow("get", "get one character", 1.6, (stage) => stage.ids.character.map((id) => get(api(`/characters/${id}`))),
-    { check: (stage) => stage.ids.character.slice(0, 3).map((id) => `/characters/${id}`) }),
+    { check: (stage) => stage.ids.character.slice(0, 3).map((id) => `/characters/${id}`), peers: ["pocketbase"] }),
   readRow("page", "page of 20 messages", 1.3, (stage) => stage.ids.conversation.map((id) => get(api(`/conversations/${id}/messages?limit=20`))),
-    { check: (stage) => stage.ids.conversation.slice(0, 3).map((id) => `/conversations/${id}/messages?limit=20`) }),
+    { check: (stage) => stage.ids.conversation.slice(0, 3).map((id) => `/conversations/${id}/messages?limit=20`), peers: ["pocketbase"] }),
   {
     name: "send", work: "send a message, durable",
     parties: httpParties(sendLines),
@@ -232,21 +265,28 @@ export const rows = [
       cpuCheck(figures, 2), rateCheck(figures),
       { label: "p99", theirs: figures.bare.p99_us / 1000, ours: figures.troupe.p99_us / 1000, unit: "ms",
         value: figures.troupe.p99_us / 1000, goal: 8, better: "less" },
+      ...timesCheck(figures, "pocketbase", 15),
     ],
+    peers: askPeers("send", "pocketbase"), beside: REQUEST_CPU,
   },
   {
     name: "asset", work: "asset of 11 KB",
     parties: httpParties((stage, party) => [get(party === "bare" ? "/asset" : `/assets/${stage.asset.name}`)]),
-    checks: (figures) => [
-      { label: "rate", theirs: figures.bare.rate, ours: figures.troupe.rate, unit: "/s", value: figures.troupe.rate / figures.bare.rate, goal: 0.7,
-        better: "more", isRatio: true },
-      { ...cpuCheck(figures), goal: undefined },
-    ],
+    checks: (figures) => [{ ...rateCheck(figures) }, { ...cpuCheck(figures), goal: undefined }, ...timesCheck(figures, "nginx", 1)],
+    peers: askPeers("asset", "nginx"), beside: REQUEST_CPU,
   },
   { name: "first-token", work: "first token of a turn", parties: firstTokenParties, checks: firstTokenChecks },
   { name: "streams", work: "1,000 turns at 20 tokens/s", parties: streamParties, checks: streamChecks },
-  { name: "sockets", work: "10,000 idle WebSockets", parties: socketParties, checks: socketChecks },
-  { name: "fanout", work: "fan-out to 1,000", parties: fanoutParties, checks: fanoutChecks },
+  {
+    name: "sockets", work: "10,000 idle WebSockets", parties: socketParties, checks: socketChecks,
+    peers: Object.fromEntries(["ws", "socketio"].map((name) => [name, peerSockets(name, "sockets", { connections: SOCKETS, seconds: 1 })])),
+    beside: { key: "pss_bytes_each", scale: 1 / 1024, unit: "KB" },
+  },
+  {
+    name: "fanout", work: "fan-out to 1,000", parties: fanoutParties, checks: fanoutChecks,
+    peers: Object.fromEntries(["ws", "socketio"].map((name) => [name, peerSockets(name, "fanout", { connections: LISTENERS, rounds: 300 })])),
+    beside: { key: "cpu_us_each", unit: "us" },
+  },
   { name: "start", work: "start, 100,000 messages", parties: startParties, checks: startChecks },
   { name: "rest", work: "idle after set-up", parties: restParties, checks: restChecks },
 ];

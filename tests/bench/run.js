@@ -3,10 +3,15 @@
 // The server has core 0, the load (and the endpoint that stands in for a model) core 1. What is compared takes turns, A B A B A B, and
 // each figure is the median of its rounds; so a machine that is slow today, or busy for a moment, is so for both. Any error ends the row.
 // What each row does and why is in docs/performance.md.
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
+import { missingPeers, peers } from "./peers/index.js";
 import { rows } from "./rows.js";
 import { openStage } from "./stage.js";
-import { printRow, printHead } from "./table.js";
+import { printBeside, printHead, printRow } from "./table.js";
+
+/* Rows in files of their own: *_rows.js beside this one (told in rows.js). */
+for (const name of readdirSync(new URL(".", import.meta.url)).filter((name) => name.endsWith("_rows.js")).sort())
+  rows.push(...(await import(`./${name}`)).rows);
 
 function optionsOf(argv) {
   const options = { names: [], rounds: 3, seconds: 2, json: null };
@@ -34,6 +39,8 @@ function medians(results) {
 /** Plays a row: every party in turn, round after round. */
 async function play(stage, row, options) {
   const parties = await row.parties(stage, options);
+  for (const [peer, measure] of Object.entries(row.peers ?? {}))
+    if (peers[peer].missing() === null) parties[peer] = () => measure(stage, options);
   const results = Object.fromEntries(Object.keys(parties).map((party) => [party, []]));
   for (let round = 0; round < (row.rounds ?? options.rounds); round++) {
     for (const [party, measure] of Object.entries(parties)) {
@@ -52,6 +59,7 @@ const report = [];
 let failed = false;
 try {
   await stage.checkRights();
+  for (const { name, why } of missingPeers()) console.log(`not beside us: ${name}: ${why}`);
   printHead();
   for (const row of chosen) {
     try {
@@ -59,6 +67,7 @@ try {
       const checks = row.checks(figures);
       report.push({ name: row.name, work: row.work, figures, checks });
       printRow(row, checks);
+      printBeside(row, figures);
     } catch (error) {
       failed = true;
       report.push({ name: row.name, work: row.work, error: error.message });

@@ -2,10 +2,11 @@
 // for the yardstick, the processes on their cores, and the files of requests that the load maker sends.
 import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { peers } from "./peers/index.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const binary = process.env.TROUPE_BINARY ?? join(root, "build/release/troupe");
@@ -28,8 +29,19 @@ export function freePort() {
 /** Before other people's processes, where we may: a machine is seldom quiet, and this one's neighbours are not what is measured. */
 const first = process.getuid() === 0 ? ["nice", "-n", "-20"] : ["env"];
 
-/** Starts a program on a core and waits for its "listening on" line. */
-export async function spawnServer(core, command, args, { env = {} } = {}) {
+/** Waits until something listens there. */
+async function reachable(port) {
+  for (;;) {
+    const socket = connect(port, "127.0.0.1");
+    const is = await new Promise((resolve) => socket.on("connect", () => resolve(true)).on("error", () => resolve(false)));
+    socket.destroy();
+    if (is) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Starts a program on a core and waits for its "listening on" line; one that prints none names its port. */
+export async function spawnServer(core, command, args, { env = {}, port: known } = {}) {
   const child = spawn(first[0], [...first.slice(1), "taskset", "-c", String(core), command, ...args], {
     env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"],
   });
@@ -40,9 +52,10 @@ export async function spawnServer(core, command, args, { env = {} } = {}) {
     const timer = setTimeout(() => reject(new Error(`${command} did not start:\n${out}${log}`)), 20000);
     const settle = () => (clearTimeout(timer), setTimeout(resolve, 30));
     child.stdout.on("data", (bytes) => { out += bytes; if (/listening on/.test(out)) settle(); });
+    if (known) reachable(known).then(settle);
     exited.then(() => { clearTimeout(timer); reject(new Error(`${command} ended:\n${out}${log}`)); });
   });
-  const port = Number(out.match(/listening on http:\/\/[^:]+:(\d+)/)?.[1]);
+  const port = known ?? Number(out.match(/listening on http:\/\/[^:]+:(\d+)/)?.[1]);
   return {
     child, port, pid: child.pid, url: `http://127.0.0.1:${port}`, setupLink: out.match(/(http:\/\/\S+\/setup\?code=\S+)/)?.[1],
     async stop() {
@@ -52,7 +65,10 @@ export async function spawnServer(core, command, args, { env = {} } = {}) {
   };
 }
 
+/* Without an embedder: a hundred thousand messages that nobody has read yet would be read in the background of every row. What
+ * memory costs is in rows and programs of its own (memory_*). */
 const settings = {
+  "embedder.weights": "/none",
   "limits.requests_per_minute": 0, "limits.costly_per_minute": 0, "limits.connections_per_address": 0, "limits.turns_per_user": 1000,
   "accounts.access_token_s": 86400, "accounts.registration": "invite", "log.level": "warn", "net.grace_ms": 100,
 };
@@ -77,7 +93,7 @@ export class Stage {
 
   /** The server of that name, started when it does not run. */
   async server(name) {
-    this.running[name] ??= await this[`start_${name}`]();
+    this.running[name] ??= await (peers[name] ? peers[name].start(this) : this[`start_${name}`]());
     return this.running[name];
   }
 

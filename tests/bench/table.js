@@ -1,4 +1,6 @@
-// Prints what was measured, a line per figure, against its goal.
+// Prints what was measured, a line per figure, against its goal; and below a row, what others took for the same work.
+import { peers } from "./peers/index.js";
+
 const WIDTHS = [44, 12, 12, 9, 12];
 
 function line(cells) {
@@ -30,4 +32,16 @@ export function printRow(row, checks) {
     console.log(line([`${row.work}: ${check.label}`.slice(0, 64), figure(check.theirs, check.unit), figure(check.ours, check.unit), ratio, goal]),
       met === null ? "" : met ? "pass" : "MISS");
   }
+}
+
+/** "beside: nginx 3.1 us (1.0x bare), 152,000 /s": the number that the row names, and how often the yardstick's it is. */
+export function printBeside(row, figures) {
+  const here = Object.keys(row.peers ?? {}).filter((name) => figures[name] !== undefined);
+  if (here.length === 0) return;
+  const { key, unit, scale = 1, and } = row.beside;
+  const words = here.map((name) => {
+    const theirs = figures[name][key], more = and ? `, ${figure(figures[name][and.key], and.unit)}` : "";
+    return `${peers[name].name ?? name} ${figure(theirs * scale, unit)} (${(theirs / figures.bare[key]).toFixed(1)}x)${more}`;
+  });
+  console.log(`    beside: ${words.join("; ")}`);
 }

@@ -127,7 +127,7 @@ def check_dependencies():
     cmake = (ROOT / "CMakeLists.txt").read_text()
     used = {name for row in re.findall(r"IMPORTED_TARGET ([^)]+)\)", cmake) for name in row.split()}
     used |= set(re.findall(r"find_library\(\w+ (\w+)", cmake))
-    for package in ("assets/web/package.json", "tests/package.json"):
+    for package in ("assets/web/package.json", "tests/package.json", "tests/bench/peers/package.json"):
         manifest = json.loads((ROOT / package).read_text()) if (ROOT / package).exists() else {}
         used |= {name for kind in ("dependencies", "devDependencies") for name in manifest.get(kind, {})}
     for name in sorted(used - listed):
