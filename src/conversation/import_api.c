@@ -38,7 +38,9 @@
 #define SLICE_MESSAGES     250
 #define SLICE_BYTES        ((size_t)1 << 20)
 #define EXTRA_LIMIT_BYTES  (64 << 10)
-#define NAME_CHARACTERS    200
+/* More than one message can take of the arena. */
+#define ROOM_OF_ONE     ((size_t)EXTRA_LIMIT_BYTES * 4)
+#define NAME_CHARACTERS 200
 
 struct said_row {
     struct str id, role, name, content;
@@ -165,7 +167,10 @@ static void take_said(struct import *import, size_t i) {
         .created_at = row->created_at,
     };
     take_variants(arena, row, said);
-    said->form = text_form_of(arena, row->content);
+    struct arena scratch; /* words are many, and nobody needs them afterwards */
+    arena_init(&scratch);
+    said->form = text_form_of(&scratch, row->content);
+    arena_release(&scratch);
 }
 
 static void pool_read(void *ctx) {
@@ -180,13 +185,16 @@ static void pool_read(void *ctx) {
     if (import->err != E_OK)
         return;
     import->count = import->body.messages.count;
-    if (arena_room(arena) / (sizeof(struct said) + 256) < import->count) {
+    if (arena_room(arena) / sizeof(struct said) <= import->count) {
         import->err = E_LIMIT;
         return;
     }
     import->items = ARENA_ARRAY(arena, struct said, import->count);
-    for (size_t i = 0; i < import->count; i++)
-        take_said(import, i);
+    for (size_t i = 0; i < import->count && import->err == E_OK; i++) {
+        import->err = arena_room(arena) < ROOM_OF_ONE ? E_LIMIT : E_OK;
+        if (import->err == E_OK)
+            take_said(import, i);
+    }
 }
 
 /* --- write (writer thread) --------------------------------------------------------------------- */

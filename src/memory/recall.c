@@ -285,12 +285,15 @@ static float speaker_of(const struct recall *r, const struct learnt *learnt) {
 static const uint8_t *count_terms(struct recall *r, struct str text) {
     enum { WORDS_LOOKED_AT = 2000, COUNT_MOST = 15 };
     uint8_t *counts = arena_zero(&r->arena, QUESTION_TERMS_LIMIT);
+    struct arena scratch;
     size_t count;
-    const struct memory_word *words = memory_words(&r->arena, text, WORDS_LOOKED_AT, &count);
+    arena_init(&scratch);
+    const struct memory_word *words = memory_words(&scratch, text, WORDS_LOOKED_AT, &count);
     for (size_t i = 0; i < count; i++)
         for (size_t q = 0; q < r->question.term_count; q++)
             if (counts[q] < COUNT_MOST && str_eq(words[i].stem, r->question.terms[q].stem))
                 counts[q]++;
+    arena_release(&scratch);
     return counts;
 }
 
