@@ -274,6 +274,9 @@ static void patch_preferences(struct request *request) {
         !user.is_adult && request_has(request, struct preferences, content_tier))
         return reply_field_problem(request, "content_tier",
                                    "This tier is for adults. Declare your age first.");
+    if (request_has(request, struct preferences, time_zone) && !zone_is_known(said->time_zone))
+        return reply_field_problem(request, "time_zone",
+                                   "This server knows no time zone of that name.");
     struct preferences stored = preferences_read(request->arena, user.preferences, &has);
     buf_init(&buf, PREFERENCES_LIMIT_BYTES);
     json_init(&json, &buf);
@@ -284,9 +287,6 @@ static void patch_preferences(struct request *request) {
         else if (has >> i & 1)
             preference_write(&json, &stored, &preference_rows[i]);
     json_object_end(&json);
-    if (request_has(request, struct preferences, time_zone) && !zone_is_known(said->time_zone))
-        return reply_field_problem(request, "time_zone",
-                                   "This server knows no time zone of that name.");
     struct op *op = op_new(request);
     op->change.preferences = str_dup(request->arena, buf_str(&buf));
     buf_release(&buf);
