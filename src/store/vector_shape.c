@@ -19,6 +19,7 @@
 #include "base/check.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -38,15 +39,26 @@ static uint64_t noise(uint64_t at) { /* splitmix64: Steele, Lea, Flood 2014 */
     return z ^ (z >> 31);
 }
 
+/* Sign bits of every round, made once. */
+static pthread_once_t flips_made = PTHREAD_ONCE_INIT;
+static uint32_t flips[ROUNDS][VECTOR_DIMS_MOST];
+
+static void make_flips(void) {
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < VECTOR_DIMS_MOST; i++)
+            flips[round][i] = (uint32_t)(noise(round << 16 | i / 64 * 64) >> i % 64 & 1) << 31;
+}
+
 static void flip(float *x, size_t dims, size_t round) {
-    for (size_t i = 0; i < dims; i += 64) {
-        uint64_t bits = noise(round << 16 | i);
-        for (size_t j = i; j < dims && j < i + 64; j++, bits >>= 1) {
-            uint32_t word;
-            memcpy(&word, x + j, sizeof(word));
-            word ^= (uint32_t)(bits & 1) << 31;
-            memcpy(x + j, &word, sizeof(word));
-        }
+    const uint32_t *bits = flips[round];
+    size_t i = 0;
+    for (; i + LANES <= dims; i += LANES)
+        *(int_lanes *)(x + i) ^= *(const int_lanes *)(bits + i);
+    for (; i < dims; i++) {
+        uint32_t word;
+        memcpy(&word, x + i, sizeof(word));
+        word ^= bits[i];
+        memcpy(x + i, &word, sizeof(word));
     }
 }
 
@@ -66,12 +78,33 @@ static void butterfly(float *a, float *b, size_t count) {
 }
 
 static void multiply(float *x, size_t count, float factor) {
-    for (size_t i = 0; i < count; i++)
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        *(lanes *)(x + i) *= factor;
+    for (; i < count; i++)
         x[i] *= factor;
 }
 
+/* The steps of 1, 2 and 4 within eight values: each meets its partner, one of the two negative. */
+static void hadamard_eights(float *x, size_t count) {
+    const lanes ones = {1, -1, 1, -1, 1, -1, 1, -1}, twos = {1, 1, -1, -1, 1, 1, -1, -1},
+                fours = {1, 1, 1, 1, -1, -1, -1, -1};
+    for (size_t i = 0; i < count; i += LANES) {
+        lanes a = *(lanes *)(x + i);
+        a = a * ones + __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6);
+        a = a * twos + __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5);
+        a = a * fours + __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3);
+        *(lanes *)(x + i) = a;
+    }
+}
+
 static void hadamard(float *x, size_t count) {
-    for (size_t half = 1; half < count; half *= 2)
+    size_t half = 1;
+    if (count >= LANES) {
+        hadamard_eights(x, count);
+        half = LANES;
+    }
+    for (; half < count; half *= 2)
         for (size_t i = 0; i < count; i += 2 * half)
             butterfly(x + i, x + i + half, half);
     multiply(x, count, 1.0f / sqrtf((float)count));
@@ -92,6 +125,7 @@ static void mix_halves(float *x, size_t dims) {
 }
 
 static void turn(float *x, size_t dims) {
+    pthread_once(&flips_made, make_flips);
     size_t power = power_within(dims);
     for (size_t round = 0; round < ROUNDS; round++) {
         flip(x, dims, round);
@@ -102,6 +136,7 @@ static void turn(float *x, size_t dims) {
 }
 
 static void turn_back(float *x, size_t dims) {
+    pthread_once(&flips_made, make_flips);
     size_t power = power_within(dims);
     for (size_t round = ROUNDS; round-- > 0;) {
         if (power != dims)
@@ -129,7 +164,7 @@ static bool normalise(const float *values, size_t dims, float *x) {
 static float largest_of(const float *x, size_t dims) {
     float largest = 0;
     for (size_t i = 0; i < dims; i++)
-        largest = fmaxf(largest, fabsf(x[i]));
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
     return largest;
 }
 
@@ -161,19 +196,23 @@ static bool shape(const float *values, size_t dims, int32_t most, int32_t *out, 
 #define REST_STEPS 16
 #define REST_ZERO  8 /* how a rest of nothing is stored */
 
+/* A whole number as a row's value; what is left of it. */
+static uint8_t split(int32_t whole, int8_t *value) {
+    int32_t nearest = (whole + REST_ZERO) >> 4;
+    *value = (int8_t)nearest;
+    return (uint8_t)(whole - nearest * REST_STEPS + REST_ZERO);
+}
+
 bool vector_shape(const float *values, size_t dims, int8_t *row, uint8_t *rest, float *scale) {
     int32_t whole[VECTOR_DIMS_MOST + LANES];
+    const size_t stride = vector_stride(dims);
     if (!shape(values, dims, INT8_MAX * REST_STEPS, whole, scale))
         return false;
     *scale *= REST_STEPS;
-    memset(row, 0, vector_stride(dims));
-    memset(rest, REST_ZERO << 4 | REST_ZERO, vector_rest_bytes(dims));
-    for (size_t i = 0; i < dims; i++) {
-        int32_t nearest = (whole[i] + REST_ZERO) >> 4;
-        row[i] = (int8_t)nearest;
-        uint8_t left = (uint8_t)(whole[i] - nearest * REST_STEPS + REST_ZERO);
-        rest[i / 2] =
-            (uint8_t)(i % 2 == 0 ? (rest[i / 2] & 0xF0) | left : (rest[i / 2] & 0x0F) | left << 4);
+    memset(whole + dims, 0, (stride - dims) * sizeof(*whole));
+    for (size_t i = 0; i < stride; i += 2) {
+        uint8_t low = split(whole[i], row + i), high = split(whole[i + 1], row + i + 1);
+        rest[i / 2] = (uint8_t)(low | high << 4);
     }
     return true;
 }
