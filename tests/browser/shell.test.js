@@ -142,11 +142,11 @@ describe("the shell", () => {
     await page.reload();
     await page.waitForFunction(() => getComputedStyle(document.documentElement).getPropertyValue("--accent").includes("200"));
     await page.goto(`${server.url}/profile?safe=1`);
-    await page.getByRole("heading", { name: "You" }).waitFor();
+    await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
     assert.equal(await accent(), usual, "the safe link leaves it out");
     await page.locator("details").getByRole("button", { name: "Remove" }).click();
     await page.goto(`${server.url}/profile`);
-    await page.getByRole("heading", { name: "You" }).waitFor();
+    await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
     assert.equal(await accent(), usual);
     assert.deepEqual(faults, []);
   });
@@ -219,6 +219,8 @@ describe("the shell", () => {
     await page.waitForFunction(() => [...document.querySelectorAll("img")].every((img) => !img.complete || img.naturalWidth > 0), undefined, { timeout: 5000 });
     assert.deepEqual(await axe(page, "offline chat"), []);
     await composer(page).fill("I will say this later");
+    await composer(page).press("Enter");
+    await page.getByText(/^Not sent\./).waitFor({ timeout: 15000 });
     await page.goto(server.url);
     await page.getByRole("heading", { name: "The cast" }).waitFor();
     await page.getByRole("article").first().waitFor();

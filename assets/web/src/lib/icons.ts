@@ -39,7 +39,11 @@ export const icons = {
   shield: 'M12 4l7 2.500V12c0 4-2.800 6.700-7 8-4.200-1.300-7-4-7-8V6.500z',
   keyboard: 'M3 7h18v10H3zM7 10.500h.01M10.300 10.500h.01M13.700 10.500h.01M17 10.500h.01M8 14h8',
   external: 'M9 6H5v13h13v-4M13 5h6v6M19 5l-8.5 8.5',
+  memory: 'M6 4h12v16.500l-6-4.500-6 4.500zM9 8.500h6',
   out: 'M14 5H5v14h9M10 12h10M16.5 8.500L20 12l-3.5 3.5',
 } as const;
 
 export type IconName = keyof typeof icons;
+
+/** Those that point along the line of reading, and turn where it runs from right to left. */
+export const turning: ReadonlySet<IconName> = new Set<IconName>(['back', 'forward', 'send', 'external', 'out']);

@@ -351,11 +351,25 @@ export class Room implements Listener {
     try {
       const sent = await this.#client.post<{ message: Message }>(`${this.path}/messages`, { content: text }, { query: { wait: false } });
       this.pending = this.pending.filter((row) => row.key !== entry.key);
+      this.#keepUnsent('');
       if (!this.messages.some((row) => row.id === sent.message.id)) {
         this.#upsert(sent.message);
       }
     } catch (error) {
       this.pending = this.pending.map((row) => (row.key === entry.key ? { ...row, failed: reasonOf(error) } : row));
+      this.#keepUnsent(text);
+    }
+  }
+
+  /** What could not be sent outlives the page as the draft, unless another one was begun. */
+  #keepUnsent(text: string): void {
+    if (this.draft !== '') {
+      return;
+    }
+    if (text === '') {
+      globalThis.localStorage?.removeItem(DRAFT + this.id);
+    } else {
+      globalThis.localStorage?.setItem(DRAFT + this.id, text);
     }
   }
 
