@@ -369,7 +369,7 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
 // --- summaries, episodes, the two ----------------------------------------------------------------------------------------------
 
 test("summaries and episodes by rules: made of what was said, told so, made anew when a message is edited, kept when a person wrote them", async (context) => {
-  const server = await start({ settings: { "memory.summary_every": 6, "memory.every": 2 } });
+  const server = await start({ settings: { "memory.summary_every": 6, "memory.every": 1 } });
   context.after(() => server.stop());
   const ada = await talk(server);
   const first = (await ada.say("The harbour wall broke in the storm and we carried sandbags to the harbour.")).message;
