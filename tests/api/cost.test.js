@@ -84,7 +84,7 @@ test("one character", { skip }, async (context) => {
 
 test("a page of twenty messages, the latest of a talk of sixty", { skip }, async (context) => {
   const conversation = await talkOf(60);
-  await expectAtMost(context, { calls: 20, kb: 16 }, 50, () => get(`/conversations/${conversation.id}/messages?limit=20`));
+  await expectAtMost(context, { calls: 14, kb: 10 }, 50, () => get(`/conversations/${conversation.id}/messages?limit=20`));
 });
 
 // Each message is indexed in the background: some 170 allocations, nearly all of them FTS5's (a hash of its words, a segment written
