@@ -26,6 +26,7 @@ export const routes: PageRoute[] = [
   { path: '/character/new', title: 'common.title_new_character', load: page(() => import('./pages/Editor.svelte')) },
   { path: '/character/:id', title: 'common.title_character', load: page(() => import('./pages/Character.svelte')) },
   { path: '/character/:id/edit', title: 'common.title_edit_character', load: page(() => import('./pages/Editor.svelte')) },
+  { path: '/character/:id/history', title: 'common.title_history', load: page(() => import('./pages/Revisions.svelte')) },
   { path: '/chat/:id', title: 'common.title_conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
   { path: '/chats', title: 'common.chats', load: page(() => import('./pages/Chats.svelte')) },
   { path: '/admin', title: 'common.admin', load: page(() => import('./pages/Admin.svelte')) },

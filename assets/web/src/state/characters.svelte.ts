@@ -2,9 +2,14 @@
 
 import { client } from '../api/client';
 import type { Id, Page } from '../api/common';
-import type { Character, CharacterSummary, ImportReport, Tag } from '../api/types';
+import type { Character, CharacterRevision, CharacterRevisionWhole, CharacterSummary, ImportReport, Prompt, Tag } from '../api/types';
 
 export type CharacterDraft = Partial<Character>;
+/** The texts that a prompt is made of. */
+export type PreviewTexts = Pick<
+  Character,
+  'name' | 'nickname' | 'description' | 'personality' | 'scenario' | 'first_mes' | 'mes_example' | 'system_prompt' | 'post_history_instructions'
+>;
 /** What is asked of the cast: words, a tag, a tier, an order, and whose. */
 export interface Question {
   q: string;
@@ -109,6 +114,26 @@ class Characters {
     });
     this.#replace(saved);
     return saved;
+  }
+
+  /** The prompt that these texts would send; nothing is stored. */
+  preview(texts: PreviewTexts & { message: string }): Promise<Prompt> {
+    const { name, nickname, description, personality, scenario, first_mes, mes_example, system_prompt, post_history_instructions, message } = texts;
+    const asked = { name, nickname, description, personality, scenario, first_mes, mes_example, system_prompt, post_history_instructions, message };
+    return client.post<Prompt>('/characters/preview', asked);
+  }
+
+  async revisions(id: Id): Promise<CharacterRevision[]> {
+    return (await client.get<Page<CharacterRevision>>(`/characters/${id}/revisions`, { limit: 100 })).items;
+  }
+
+  revision(id: Id, n: number): Promise<CharacterRevisionWhole> {
+    return client.get<CharacterRevisionWhole>(`/characters/${id}/revisions/${n}`);
+  }
+
+  /** What an earlier revision said becomes the newest one. */
+  bringBack(id: Id, n: number): Promise<Character> {
+    return client.post<Character>(`/characters/${id}/revisions/${n}/restore`);
   }
 
   async setAvatar(id: Id, picture: File): Promise<void> {

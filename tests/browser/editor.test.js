@@ -1,0 +1,57 @@
+// Writing a character: what a model will read is counted as one types; examples are lines; earlier versions are compared and brought back.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { start } from "../api/harness.js";
+import { axe, launch, openPage, signIn } from "./browser.js";
+
+describe("writing a character", () => {
+  let server, browser, page, faults, id;
+
+  before(async () => {
+    server = await start();
+    browser = await launch();
+    ({ page, faults } = await openPage(browser, server));
+    await signIn(page, server, server.owner.email);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  it("editor: the prompt stands beside the form and is counted as one types", async () => {
+    await page.goto(`${server.url}/character/new`);
+    await page.getByLabel("Name", { exact: true }).fill("Ada Byron");
+    await page.getByLabel("Description").fill("{{char}} counts the stars over the harbour.");
+    await page.locator("aside summary", { hasText: "description" }).click();
+    await page.locator("aside pre", { hasText: "Ada Byron counts the stars over the harbour." }).waitFor();
+    const counted = await page.locator("aside li", { hasText: "description" }).locator(".tokens").innerText();
+    await page.getByLabel("Description").fill("{{char}} counts the stars over the harbour, every night, and writes their number into a book that nobody may read.");
+    await page.waitForFunction((old) => [...document.querySelectorAll("aside li")].find((row) => row.textContent.includes("description"))?.querySelector(".tokens").innerText !== old, counted);
+    assert.deepEqual(await axe(page, "editor"), []);
+  });
+
+  it("editor: example dialogue is written line by line and kept as the card has it", async () => {
+    await page.getByRole("button", { name: "Another example" }).click();
+    await page.getByLabel("Says").nth(0).fill("How many tonight?");
+    await page.getByLabel("Says").nth(1).fill("Four thousand. *She blinks.* And one that moves.");
+    await page.getByText("As text").click();
+    assert.equal(await page.getByLabel("Example lines").last().inputValue(), "<START>\n{{user}}: How many tonight?\n{{char}}: Four thousand. *She blinks.* And one that moves.");
+    await page.getByRole("button", { name: "Save" }).first().click();
+    await page.waitForURL(/\/character\/[0-9A-Z]{13}$/);
+    id = page.url().split("/").at(-1);
+    assert.match((await server.api("GET", `/characters/${id}`)).json.mes_example, /^<START>\n\{\{user\}\}: How many/);
+  });
+
+  it("editor: an earlier version is compared word by word and brought back", async () => {
+    await server.api("PATCH", `/characters/${id}`, { description: "{{char}} counts the boats in the harbour, every night." });
+    await page.goto(`${server.url}/character/${id}/edit`);
+    await page.getByRole("link", { name: "History" }).click();
+    await page.locator("del", { hasText: "stars" }).waitFor();
+    await page.locator("ins", { hasText: "boats" }).waitFor();
+    assert.deepEqual(await axe(page, "history of a character"), []);
+    await page.getByRole("button", { name: "Bring this version back" }).click();
+    await page.waitForURL(new RegExp(`/character/${id}$`));
+    assert.match((await server.api("GET", `/characters/${id}`)).json.description, /stars/);
+    assert.deepEqual(faults, []);
+  });
+});
