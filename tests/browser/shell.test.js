@@ -58,7 +58,7 @@ describe("the shell", () => {
     await page.keyboard.type("chats");
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/chats$/);
-    assert.equal(await page.title(), "Chats · Troupe");
+    await page.waitForFunction(() => document.title === "Chats · Troupe");
     assert.deepEqual(faults, []);
   });
 

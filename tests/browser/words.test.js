@@ -90,7 +90,7 @@ describe("the words on the screen", () => {
     await page.getByLabel("Passwort").fill("a long enough pass phrase");
     await page.getByRole("button", { name: "Anmelden" }).click();
     await page.getByRole("heading", { name: "Das Ensemble" }).waitFor();
-    assert.equal(await page.title(), "Die Bühne · Troupe");
+    await page.waitForFunction(() => document.title === "Die Bühne · Troupe");
     assert.deepEqual(await axe(page, "home in German"), []);
     await page.goto(`${server.url}/profile`);
     const pick = async (name) => {
@@ -100,7 +100,7 @@ describe("the words on the screen", () => {
     };
     await pick("English");
     await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
-    assert.equal(await page.title(), "Settings · Troupe", "the title follows at once");
+    await page.waitForFunction(() => document.title === "Settings · Troupe", undefined, { timeout: 2000 });
     await page.reload();
     await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
     assert.equal(await page.evaluate(() => document.documentElement.lang), "en");
