@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "loop/mailbox.h"
 #include "loop/pool.h"
+#include "model/index_change.h"
 #include "model/model.h"
 #include "model/trial.h"
 #include "net/listener.h"
@@ -149,6 +150,25 @@ static bool look_at_key(struct doctor *d, const char *data) {
     return true;
 }
 
+static void look_at_embedder(struct doctor *d, struct db *db) {
+    struct index_description it;
+    struct arena arena;
+    arena_init(&arena);
+    index_describe(db, &arena, &it);
+    if (str_eq(it.provider, STR("none")))
+        note(d, "embedder", "none: memory finds by words alone");
+    else if (!it.is_available)
+        note(
+            d, "embedder",
+            "this build has no weights of its own, so memory finds by words alone: build with them, or connect an endpoint");
+    else if (it.model.len > 0)
+        ok(d, "embedder", STR_FMT " (" STR_FMT "), %lld items wait for it", STR_ARG(it.model),
+           STR_ARG(it.base_url), (long long)it.waiting);
+    else
+        ok(d, "embedder", "the built-in one, %lld items wait for it", (long long)it.waiting);
+    arena_release(&arena);
+}
+
 static void look_at_database(struct doctor *d, struct db *db, bool is_set_up) {
     struct buf problems;
     buf_init(&problems, 1 << 16);
@@ -163,6 +183,7 @@ static void look_at_database(struct doctor *d, struct db *db, bool is_set_up) {
         ok(d, "owner", "there is one");
     else
         note(d, "owner", "there is none yet: start the server and open the link that it prints");
+    look_at_embedder(d, db);
     note(
         d, "backups",
         "this version makes none by itself: stop the server now and then and copy the data folder");

@@ -26,3 +26,11 @@ MUST_USE enum err index_change(const struct encoder_row *row, bool has_key, stor
                                void *ctx);
 /* Gives up the one being built; the one in use stays. */
 MUST_USE enum err index_cancel_change(store_done_fn done, void *ctx);
+
+/* What stands in the database, for a look from outside: any thread. */
+struct index_description {
+    struct str provider, base_url, model; /* provider "none": words alone */
+    int64_t waiting;                      /* items that are still to be embedded */
+    bool is_available;                    /* this build can do it */
+};
+void index_describe(struct db *db, struct arena *arena, struct index_description *description);

@@ -19,6 +19,7 @@
 #include "base/metric.h"
 #include "base/text.h"
 #include "loop/loop.h"
+#include "model/index_change.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -132,6 +133,21 @@ void encoder_failed(struct encoder *encoder, enum err err, int64_t retry_after_m
     log_warn("index", "vectors could not be made; the endpoint is left alone for a while",
              LF_STR("provider", encoder->row.provider), LF_Z("error", err_word(err)),
              LF_STR("detail", words), LF_INT("rest_ms", rest_ms));
+}
+
+void index_describe(struct db *db, struct arena *arena, struct index_description *description) {
+    struct encoder_row row = {0};
+    bool is_there = encoder_load(db, arena, STR("active"), &row) == E_OK;
+    if (!is_there && embed_builtin.is_available()) /* the first start takes it */
+        row.provider = STR("builtin");
+    const struct embed_port *port = embed_port_find(row.provider);
+    *description = (struct index_description){
+        .provider = row.provider.len ? row.provider : STR("none"),
+        .base_url = row.base_url,
+        .model = row.model,
+        .waiting = is_there ? queue_count(db, row.id, INT64_MAX) : 0,
+        .is_available = port != NULL && port->is_available(),
+    };
 }
 
 /* --- questions -------------------------------------------------------------------------------- */
