@@ -740,13 +740,7 @@ enum err memory_store_conversations(struct db *db, const struct memory_scope *sc
 
 /* --- the talk --------------------------------------------------------------------------------- */
 
-/* The branches of the path that is shown, each up to where the next one leaves it. */
-#define SHOWN_PATH                                                                         \
-    "WITH RECURSIVE seen (branch_id, up_to) AS ("                                          \
-    "    SELECT h.branch_id, h.id FROM conversation c JOIN message h ON h.id = c.head_id " \
-    "    WHERE c.id = :conversation "                                                      \
-    "    UNION ALL SELECT b.parent_id, b.fork_message_id FROM seen JOIN branch b "         \
-    "    ON b.id = seen.branch_id WHERE b.parent_id IS NOT NULL) "
+/* `seen` is the path that is shown: its branches, each up to where the next one leaves it. */
 /* A character's message without one before it is a greeting: text of the card. */
 #define SAID_THERE                                                                   \
     "AND m.deleted_at IS NULL AND NOT m.hidden AND m.role IN ('user', 'assistant') " \
@@ -768,7 +762,12 @@ enum err memory_store_lines(struct db *db, struct arena *arena, int64_t conversa
     *lines = ARENA_ARRAY(arena, struct memory_line, limit);
     *count = 0;
     struct stmt *s = DB_SQL(
-        db, SHOWN_PATH
+        db,
+        "WITH RECURSIVE seen (branch_id, up_to) AS ("
+        "    SELECT h.branch_id, h.id FROM conversation c JOIN message h ON h.id = c.head_id "
+        "    WHERE c.id = :conversation "
+        "    UNION ALL SELECT b.parent_id, b.fork_message_id FROM seen JOIN branch b "
+        "    ON b.id = seen.branch_id WHERE b.parent_id IS NOT NULL) "
         "SELECT m.id, m.created_at, m.role = 'user', m.author_name, v.content "
         "FROM message m JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
         "WHERE m.conversation_id = :conversation AND m.id > :after AND m.id <= :to "
@@ -790,7 +789,12 @@ enum err memory_store_lines_before(struct db *db, struct arena *arena, int64_t c
     *lines = ARENA_ARRAY(arena, struct memory_line, limit);
     *count = 0;
     struct stmt *s = DB_SQL(
-        db, SHOWN_PATH
+        db,
+        "WITH RECURSIVE seen (branch_id, up_to) AS ("
+        "    SELECT h.branch_id, h.id FROM conversation c JOIN message h ON h.id = c.head_id "
+        "    WHERE c.id = :conversation "
+        "    UNION ALL SELECT b.parent_id, b.fork_message_id FROM seen JOIN branch b "
+        "    ON b.id = seen.branch_id WHERE b.parent_id IS NOT NULL) "
         "SELECT m.id, m.created_at, m.role = 'user', m.author_name, v.content "
         "FROM message m JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
         "WHERE m.conversation_id = :conversation AND m.id < :before "

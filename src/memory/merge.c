@@ -145,8 +145,14 @@ struct str memory_identity(struct arena *arena, struct str subject, struct str p
 
 /* --- what is the same, and what contradicts ---------------------------------------------------- */
 
+/* Called for every pair: folding is for what is not plain ASCII. */
 static bool same_subject(struct arena *arena, struct str a, struct str b) {
-    return str_eq(text_fold(arena, a), text_fold(arena, b));
+    if (str_eq_nocase(a, b))
+        return true;
+    for (size_t i = 0; i < a.len; i++)
+        if (a.at[i] & 0x80)
+            return str_eq(text_fold(arena, a), text_fold(arena, b));
+    return false;
 }
 
 static bool is_kin(struct str a, struct str b, const char *group) {
@@ -192,37 +198,65 @@ static bool same_animal(struct arena *arena, struct str a, struct str b) {
     return shared > 0 && (shared == left.count || shared == right.count);
 }
 
+/* The longest word: what two sentences about the same thing can hardly do without. */
+static struct str longest_word(struct str text) {
+    size_t at = 0;
+    struct str word, longest = STR("");
+    while (text_next_word(text, &at, &word))
+        if (word.len > longest.len)
+            longest = word;
+    return longest;
+}
+
+/* Models call the same thing by many predicates: sentences of nearly the same words are one. Looked
+ * at closely only when the most telling word is there, because it is asked of every fact. */
+static bool same_sentence(struct arena *arena, const struct memory_fact *a,
+                          const struct memory_fact *b) {
+    if (memory_predicate_is_single(a->predicate) ||
+        !str_has(b->text, longest_word(a->object.len > 0 ? a->object : a->text)))
+        return false;
+    struct stems left = stems_of(arena, a->text), right = stems_of(arena, b->text);
+    size_t shared = shared_stems(&left, &right);
+    return left.count > 3 &&
+           (double)shared >= SAME_TEXT_SHARE * (double)(left.count + right.count - shared);
+}
+
 static bool same_fact(struct arena *arena, const struct memory_fact *a,
                       const struct memory_fact *b) {
     if (str_eq(a->identity, b->identity))
         return true;
     if (!same_subject(arena, a->subject, b->subject))
         return false;
+    bool is_like = similar_predicates(a->predicate, b->predicate);
+    if (!is_like && !same_sentence(arena, a, b))
+        return false;
     if (has_number_apart(arena, a->object, b->object) ||
         has_number_apart(arena, b->object, a->object))
         return false;
+    if (!is_like || a->object.len == 0 || b->object.len == 0)
+        return !is_like || same_sentence(arena, a, b);
     if (is_kin(a->predicate, b->predicate, "has_pet"))
         return same_animal(arena, a->object, b->object);
-    if (similar_predicates(a->predicate, b->predicate) && a->object.len > 0 && b->object.len > 0)
-        return same_value(arena, a->object, b->object, memory_predicate_is_single(a->predicate));
-    struct stems left = stems_of(arena, a->text), right = stems_of(arena, b->text);
-    size_t shared = shared_stems(&left, &right);
-    return left.count > 3 &&
-           (double)shared >= SAME_TEXT_SHARE * (double)(left.count + right.count - shared) &&
-           !memory_predicate_is_single(a->predicate);
+    return same_value(arena, a->object, b->object, memory_predicate_is_single(a->predicate)) ||
+           same_sentence(arena, a, b);
 }
 
 static const char JOB[] = "works_at works_as works_in";
+
+static bool same_thing(struct arena *arena, const struct memory_fact *a,
+                       const struct memory_fact *b) {
+    return same_value(arena, a->object, b->object, true);
+}
 
 static bool contradicts(struct arena *arena, const struct memory_fact *new,
                         const struct memory_fact *old) {
     if (!same_subject(arena, new->subject, old->subject))
         return false;
-    bool is_same_value = same_value(arena, new->object, old->object, true);
     if (str_eq(new->predicate, old->predicate))
         return memory_predicate_is_single(new->predicate) && !same_fact(arena, new, old);
     if (is_kin(new->predicate, old->predicate, "likes dislikes avoids"))
-        return is_same_value && !is_kin(new->predicate, old->predicate, "dislikes avoids");
+        return !is_kin(new->predicate, old->predicate, "dislikes avoids") &&
+               same_thing(arena, new, old);
     if (str_eq(new->predicate, STR("works_as")) && word_in(new->object, "retired unemployed"))
         return word_in(old->predicate, JOB);
     if (str_eq(new->predicate, STR("works_at")))
@@ -232,10 +266,9 @@ static bool contradicts(struct arena *arena, const struct memory_fact *new,
         return str_eq(old->predicate, STR("partner")) &&
                word_in(new->object, "single divorced widowed");
     if (str_eq(new->predicate, STR("lost_pet")))
-        return str_eq(old->predicate, STR("has_pet")) && is_same_value;
-    if (str_eq(new->predicate, STR("lives_in")))
-        return str_eq(old->predicate, STR("plans_to_move")) && is_same_value;
-    return false;
+        return str_eq(old->predicate, STR("has_pet")) && same_thing(arena, new, old);
+    return str_eq(new->predicate, STR("lives_in")) &&
+           str_eq(old->predicate, STR("plans_to_move")) && same_thing(arena, new, old);
 }
 
 /* What an end closes: the same thing, or with nothing named all of its kind. */

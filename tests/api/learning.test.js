@@ -366,6 +366,25 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
   assert.deepEqual((await ada.api("GET", "/timeline")).json.items, []);
 });
 
+test("the recorded prompts lose what was forgotten", async (context) => {
+  const server = await start();
+  context.after(() => server.stop());
+  const character = (await server.api("POST", "/characters", { name: "Ada" })).json;
+  const messages = Array.from({ length: 400 }, (_, i) => ({ id: `f${i}`, role: i % 2 ? "assistant" : "user", name: i % 2 ? "Ada" : "Olive", created_at: new Date(Date.UTC(2023, 6, 1) + i * 60000).toISOString(),
+    content: `Chatter number ${i}: the kettle, the rain, the long road to the sea and back again, and so on for a while.` }));
+  const id = (await server.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages })).json.conversation.id;
+  const made = (await server.api("POST", `/memory/${id}/facts`, { text: "Olive is afraid of geese.", pinned: true })).json;
+  const said = (await server.api("POST", `/conversations/${id}/messages`, { content: "Shall we talk about something else?" })).json;
+  const prompt = async () => (await server.api("GET", `/conversations/${id}/messages/${said.reply.id}/prompt`)).json;
+  const before = await prompt();
+  assert.match(JSON.stringify(before), /geese/);
+  assert.equal((await server.api("DELETE", `/memory/${id}/facts/${made.id}`)).status, 204);
+  const after = await until(async () => { const now = await prompt(); return !/geese/.test(JSON.stringify(now)) && now; }, "the prompt is cleaned");
+  assert.equal(after.parts.length, before.parts.length, "the rest is as it was");
+  assert.deepEqual(after.parts.filter((part) => part.name === "history"), before.parts.filter((part) => part.name === "history"));
+  assert.equal(after.parts.find((part) => part.name === "memories").content, "");
+});
+
 // --- summaries, episodes, the two ----------------------------------------------------------------------------------------------
 
 test("summaries and episodes by rules: made of what was said, told so, made anew when a message is edited, kept when a person wrote them", async (context) => {
