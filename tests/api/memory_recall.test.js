@@ -2,7 +2,8 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { generate } from "../bench/memory/generate.js";
-import { start, until } from "./harness.js";
+import { startEmbedder } from "../fakes/embedder.js";
+import { serve, start, until } from "./harness.js";
 
 let t;
 before(async () => { t = await start(); });
@@ -329,4 +330,55 @@ test("a short talk needs no memories: all of it is in the prompt", async () => {
   const prompt = (await t.api("GET", `/conversations/${conversation.id}/messages/${said.json.reply.id}/prompt`)).json;
   assert.equal(prompt.history_cut, false);
   assert.deepEqual(prompt.memories.filter((memory) => memory.kind === "message"), []);
+});
+
+// A talk that is longer than any prompt, so that a reply has something to remember.
+const longTalk = () => {
+  const filler = Array.from({ length: 400 }, (_, i) => [`f${i}`, i % 2 ? "assistant" : "user", `Chatter number ${i}: the kettle, the rain, the long road to the sea and back again, and so on for a while.`, new Date(Date.UTC(2023, 6, 1) + i * 60000)]);
+  return talk([...TALK, ...filler]);
+};
+
+test("an embedder that stalls delays no reply: words remember without it", { timeout: 60000 }, async () => {
+  const s = await start(), fake = await startEmbedder();
+  try {
+    assert.equal((await s.api("PUT", "/admin/embedder", { provider: "openai", base_url: fake.url, model: "tiny" })).status, 200);
+    const brought = await s.api("POST", "/conversations/import", { format: "troupe", persona_name: "Nils", character_name: "Greta", messages: longTalk() });
+    const id = brought.json.conversation.id;
+    await until(async () => {
+      const now = (await s.api("GET", "/admin/embedder")).json;
+      return now.provider === "openai" && (await s.api("GET", `/memory/${id}`)).json.index.pending === 0;
+    }, "the other embedder serves", 30000);
+    fake.behave = () => ({ hang: true });
+    const began = Date.now();
+    const said = await s.api("POST", `/conversations/${id}/messages`, { content: "Do you remember the name of my greyhound?" });
+    const took = Date.now() - began;
+    assert.equal(said.status, 201);
+    assert.ok(took < 2000, `the reply took ${took} ms`);
+    const prompt = (await s.api("GET", `/conversations/${id}/messages/${said.json.reply.id}/prompt`)).json;
+    const biscuit = prompt.memories.find((memory) => memory.text.includes("Biscuit"));
+    assert.ok(biscuit && biscuit.signals.words > 0 && biscuit.signals.sentence === 0, "found by its words");
+  } finally {
+    await s.stop();
+    await fake.close();
+  }
+});
+
+test("a death in the middle of an import leaves nothing that anybody sees", { timeout: 60000 }, async () => {
+  const first = await start();
+  const messages = Array.from({ length: 20000 }, (_, i) => ({ id: `k${i}`, role: i % 2 ? "assistant" : "user", content: `Line ${i} of a talk that is cut off, with the word zeppelin in it.`, created_at: new Date(Date.UTC(2022, 0, 1) + i * 60000).toISOString() }));
+  const importing = first.api("POST", "/conversations/import", { format: "troupe", character_name: "Cut Off", messages }).catch(() => null);
+  await until(async () => (await first.api("GET", "/metrics", undefined, { token: null })).text.match(/^troupe_sql_statements (\d+)/m)[1] > 20000, "the import is under way");
+  await first.kill();
+  assert.equal(await importing, null, "it was not answered");
+  const second = await serve({ dir: first.dir });
+  second.owner = first.owner;
+  try {
+    assert.deepEqual((await second.api("GET", "/conversations")).json.items, []);
+    assert.deepEqual((await second.api("GET", "/characters?limit=100")).json.items.filter((c) => c.name === "Cut Off"), []);
+    const again = await second.api("POST", "/conversations/import", { format: "troupe", character_name: "Cut Off", messages: messages.slice(0, 10) });
+    assert.equal(again.status, 201, "and nothing is in the way of another try");
+    assert.equal((await second.api("GET", "/conversations")).json.items.length, 1);
+  } finally {
+    await second.stop();
+  }
 });
