@@ -1,8 +1,7 @@
-// The main places of the house, in the order of the bar. A place shows when its page exists and the person may see it.
+// The main places of the house, in the order of the bar. A place shows when the person may see it.
 
 import type { IconName } from '../lib/icons';
 import type { Key } from '../lib/i18n.svelte';
-import { routes } from '../routes';
 import { session } from '../state/session.svelte';
 
 export interface MainPlace {
@@ -23,7 +22,7 @@ const all: MainPlace[] = [
 ];
 
 export function mainPlaces(): MainPlace[] {
-  return all.filter((row) => (!row.staff || session.isStaff) && routes.some((route) => route.path === row.path));
+  return all.filter((row) => !row.staff || session.isStaff);
 }
 
 /** True when the address is this place or below it. */
