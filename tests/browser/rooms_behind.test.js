@@ -57,6 +57,7 @@ describe("behind the stage", () => {
     await page.getByRole("button", { name: "Another greeting" }).click();
     await page.getByLabel("Another greeting, 2").fill('"Forty-two."');
     await page.locator("input[type=file]").setInputFiles({ name: "wren.png", mimeType: "image/png", buffer: PIXEL });
+    await page.getByRole("button", { name: "Use it like this" }).click();
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByRole("heading", { name: "Wren" }).waitFor();
     await page.getByText("Wren counts stairs.").waitFor();
