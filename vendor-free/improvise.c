@@ -4,6 +4,7 @@
  *   1. The person's words are looked up in the example talks of the card (rare words count more
  * than common ones, a like-sounding question most of all). A good match is answered with the
  * author's own line.
+ *      But what is remembered of earlier and shares a word with what was said comes first.
  *   2. Otherwise the reply is composed: a gesture from the examples; what the person said, turned
  * round ("my brother" -> "your brother"); a sentence of the lore that fired, or of the examples,
  * that shares a word; and a question back.
@@ -296,6 +297,38 @@ static void turn_back(struct scene *scene, struct buf *out) {
     add_spoken(scene, out, ask(scene, STR_NONE));
 }
 
+/* --- what is remembered ----------------------------------------------------------------------- */
+
+/* The sentence of what was remembered that shares most with the person's words, told as a memory. */
+static struct str find_memory(const struct scene *scene) {
+    const struct chat_card *card = scene->card;
+    struct str found = STR_NONE, speaker = STR_NONE;
+    int best = 0;
+    for (size_t i = 0; card != NULL && i < card->memory_count; i++) {
+        struct str rest = card->memories[i].text, sentence;
+        while (scene_next_sentence(&rest, &sentence)) {
+            int score = scene_weight(scene, scene_stems_in(scene, sentence));
+            if (score > best && !scene_was_said(scene, sentence)) {
+                best = score;
+                found = sentence;
+                speaker = card->memories[i].speaker;
+            }
+        }
+    }
+    if (found.len == 0)
+        return STR_NONE;
+    const char *opening = speaker.len == 0                   ? "I have kept this in mind"
+                          : str_eq(speaker, card->user_name) ? "I have not forgotten. You said"
+                                                             : "I remember saying it";
+    return str_printf(scene->arena, "%s: " STR_FMT, opening, STR_ARG(str_trim(found)));
+}
+
+static void tell_memory(struct scene *scene, struct buf *out, struct str memory) {
+    add_gesture(scene, out);
+    add_spoken(scene, out, memory);
+    add_spoken(scene, out, ask(scene, STR_NONE));
+}
+
 /* --- honesty ---------------------------------------------------------------------------------- */
 
 static bool asks_what_we_are(struct str said) {
@@ -408,12 +441,16 @@ static void reply(struct scene *scene, struct buf *out) {
         add_note(scene, out, was_asked);
     struct buf body;
     buf_init(&body, REPLY_LIMIT_BYTES);
-    const struct line *answer = was_asked ? NULL : find_answer(scene);
-    if (answer)
+    bool is_over = is_farewell(scene->said);
+    struct str memory = was_asked || is_over ? STR_NONE : find_memory(scene);
+    const struct line *answer = was_asked || memory.len ? NULL : find_answer(scene);
+    if (memory.len)
+        tell_memory(scene, &body, memory);
+    else if (answer)
         buf_add_str(&body, answer->reply);
     else if (was_asked)
         turn_back(scene, &body);
-    else if (is_farewell(scene->said))
+    else if (is_over)
         take_leave(scene, &body);
     else
         compose(scene, &body);

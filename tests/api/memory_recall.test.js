@@ -257,6 +257,7 @@ test("a reply remembers what its prompt has no room for, and says what and why",
   assert.ok(part.tokens <= prompt.budget_tokens / 5);
   const sent = prompt.parts.filter((p) => p.name === "history" && !p.dropped).map((p) => p.message_id);
   assert.ok(!sent.includes(biscuit.message_id), "nothing stands there twice");
+  assert.match(said.json.reply.content, /You said: .*greyhound called Biscuit/, "the Understudy uses it");
 });
 
 test("what was learnt is found beside what was said, and never takes more than every fifth place", async () => {
