@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "character/character.h"
 #include "conversation/conversation_store.h"
+#include "conversation/live.h"
 #include "conversation/message_store.h"
 #include "loop/pool.h"
 #include "memory/turn.h"
@@ -38,6 +39,7 @@
 #define SLICE_MESSAGES     250
 #define SLICE_BYTES        ((size_t)1 << 20)
 #define EXTRA_LIMIT_BYTES  (64 << 10)
+#define TELL_EVERY_US      250000
 /* More than one message can take of the arena. */
 #define ROOM_OF_ONE     ((size_t)EXTRA_LIMIT_BYTES * 4)
 #define NAME_CHARACTERS 200
@@ -112,6 +114,7 @@ struct import {
     struct str persona_name;
     int64_t trunk_id;
     int64_t previous_turn_id;
+    int64_t told_us; /* when the person's sockets last heard of it */
 };
 
 static struct pool_kind read_kind = {.name = "import talk", .running_limit = 1, .queue_limit = 8};
@@ -325,6 +328,23 @@ static enum err writer_give_up(struct tx *tx, void *ctx) {
 
 /* --- the loop's side ------------------------------------------------------------------------ */
 
+/* Every socket of the person hears how far it is, as of a job; its id is the conversation's. */
+static void tell_progress(struct import *import, const char *state) {
+    int64_t now = clock_mono_us();
+    bool is_over = strcmp(state, "running") != 0;
+    if (!is_over && now - import->told_us < TELL_EVERY_US)
+        return;
+    import->told_us = now;
+    live_job_event(&(struct job_event){
+        .id = import->conversation.id,
+        .user_id = import->request->caller.user_id,
+        .kind = "conversation.import",
+        .state = state,
+        .done = (int64_t)import->next,
+        .total = (int64_t)import->count,
+    });
+}
+
 static void reply_imported(struct import *import) {
     struct request *request = import->request;
     struct conversation conversation;
@@ -358,6 +378,7 @@ static void reply_imported(struct import *import) {
 
 static void on_shown(enum err err, void *ctx) {
     struct import *import = ctx;
+    tell_progress(import, err == E_OK ? "done" : "dead");
     if (err != E_OK)
         return reply_error(import->request, err);
     log_info("conversation", "conversation imported",
@@ -369,6 +390,7 @@ static void on_shown(enum err err, void *ctx) {
 static void on_given_up(enum err err, void *ctx) {
     struct import *import = ctx;
     (void)err; /* then the sweep comes an hour later */
+    tell_progress(import, "dead");
     reply_error(import->request, import->err);
 }
 
@@ -380,6 +402,7 @@ static void on_slice(enum err err, void *ctx) {
                                  : store_write(writer_give_up, on_given_up, import);
     }
     import->next = slice_end(import);
+    tell_progress(import, "running");
     if (import->next < import->count)
         store_write(writer_slice, on_slice, import);
     else

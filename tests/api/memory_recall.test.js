@@ -1,6 +1,7 @@
 // What was said is found again: import with times, search, who may, and that what is deleted, hidden or edited is not found any more.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
+import WebSocket from "ws";
 import { generate } from "../bench/memory/generate.js";
 import { startEmbedder } from "../fakes/embedder.js";
 import { serve, start, until } from "./harness.js";
@@ -218,6 +219,9 @@ test("twenty thousand messages come in one call, and others need not wait for it
     created_at: new Date(Date.UTC(2022, 0, 1) + i * 600000).toISOString(),
   }));
   const other = (await bring()).conversation.id;
+  const socket = new WebSocket(`${t.url.replace("http", "ws")}/ws`, ["troupe.v1"], { headers: { authorization: `Bearer ${t.owner.token}` } }), heard = [];
+  socket.on("message", (bytes) => heard.push(JSON.parse(bytes)));
+  await until(() => heard.length, "the socket is signed in");
   let slowest = 0, going = true;
   const meanwhile = (async () => {
     while (going) {
@@ -234,6 +238,10 @@ test("twenty thousand messages come in one call, and others need not wait for it
   assert.equal((await find(conversation.id, "Where is the spare key?"))[0].external_id, "n12345");
   const ids = answered.map((m) => m.id);
   assert.deepEqual(ids, [...ids].sort(), "ids grow in the order of the talk");
+  const progress = heard.filter((frame) => frame.type === "job:progress" && frame.data.kind === "conversation.import").map((frame) => frame.data);
+  socket.terminate();
+  assert.ok(progress.length >= 2 && progress.every((p) => p.id === conversation.id && p.total === LINES), JSON.stringify(progress.slice(0, 2)));
+  assert.deepEqual([progress.at(-1).state, progress.at(-1).progress], ["done", LINES]);
 });
 
 test("the same key brings a talk along once", async () => {
