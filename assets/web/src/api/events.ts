@@ -11,6 +11,16 @@ export interface Speech {
   swipe: number;
 }
 
+/** Work in the background that somebody asked for; of all jobs of this person, whatever the conversation. */
+export interface JobProgress {
+  id: Id;
+  kind: string;
+  state: 'queued' | 'running' | 'done' | 'dead' | 'cancelled';
+  progress: number;
+  total: number | null;
+  reason: string;
+}
+
 export type LiveEvent =
   | { type: 'conversation:joined'; data: { seq: number; resumed: boolean; streaming: Speech[] } }
   | { type: 'message:received'; data: { message: Message } }
@@ -40,7 +50,9 @@ export type LiveEvent =
   | { type: 'message:updated'; data: { message: Message; path_changed?: boolean } }
   | { type: 'message:deleted'; data: { message_id?: Id; from_here?: boolean } }
   | { type: 'queue'; data: { position: number } }
-  | { type: 'typing:start' | 'typing:stop' | 'presence' | 'memory:updated' | 'job:progress' | 'balance'; data: object };
+  | { type: 'memory:updated'; data: { what: 'facts' | 'summary' | 'forgotten' } }
+  | { type: 'job:progress'; data: JobProgress }
+  | { type: 'typing:start' | 'typing:stop' | 'presence' | 'balance'; data: object };
 
 /** What arrives on the wire: an event of a room, or a word about the socket itself. */
 export interface Frame {

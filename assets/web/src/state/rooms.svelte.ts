@@ -6,7 +6,7 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 import { ApiError, client as theClient, reasonOf, type Client } from '../api/client';
-import type { LiveEvent, Speech } from '../api/events';
+import type { JobProgress, LiveEvent, Speech } from '../api/events';
 import { Live, type Listener, type LiveStatus } from '../api/live';
 import type { Id, Page } from '../api/common';
 import type { Branch, Conversation, Message, MessageAuthor, MessageRevision, Prompt, Variant } from '../api/types';
@@ -49,6 +49,10 @@ export class Room implements Listener {
   loadingOlder = $state(false);
   queued = $state<number | null>(null);
   draft = $state('');
+  /** Grows whenever the character has learnt or forgotten something. */
+  memoryNews = $state(0);
+  /** The newest word about work in the background. */
+  job = $state.raw<JobProgress | null>(null);
   isSpeaking = $derived(this.speaking.size > 0 || this.messages.some((row) => row.state === 'streaming'));
 
   #client: Client;
@@ -188,11 +192,15 @@ export class Room implements Listener {
       case 'queue':
         this.queued = event.data.position || null; // 0: it is this reply's turn
         return;
+      case 'memory:updated':
+        this.memoryNews += 1;
+        return;
+      case 'job:progress':
+        this.job = event.data;
+        return;
       case 'typing:start':
       case 'typing:stop':
       case 'presence':
-      case 'memory:updated':
-      case 'job:progress':
       case 'balance':
         return; // not shown in this view yet
     }
