@@ -3,7 +3,8 @@
  * says otherwise.
  *
  *   index.c          kinds, touches, the step that writes words
- *   index_vectors.c  batches of vectors: load, embed, store, finish; forgetting
+ *   index_vectors.c  batches of vectors, one after the other; forgetting
+ *   index_batch.c    the steps of a batch: load, store, finish
  *   index_rebuild.c  everything again: listing, ends of rebuilds, healing
  *   index_change.c   another encoder; encoders that go
  *   index_encoder.c  the encoder in use and the one being built; questions
