@@ -68,7 +68,7 @@ static const struct field said_rows[] = {
     {"created_at", FIELD_TIME, AT(struct said_row, created_at), .is_required = true, .help = "When."},
     {"swipes", FIELD_TEXTS, AT(struct said_row, swipes), .max = SWIPES_LIMIT, .item_max = CONTENT_CHARACTERS,
      .help = "All variants; the one that equals content is shown, and content is the first when none does."},
-    {"extra", FIELD_JSON, AT(struct said_row, extra), .max = EXTRA_LIMIT_BYTES, .help = "What else you know of it; kept as it is."},
+    {"extra", FIELD_JSON, AT(struct said_row, extra), .max = EXTRA_LIMIT_BYTES, .help = "What else you know of it; kept as it is. A picture's caption or captions in it are remembered with the message."},
     {0}};
 static const struct field import_fields[] = {
     {"format", FIELD_CHOICE, AT(struct import_body, format), .choices = formats, .is_required = true, .help = "What this is."},
@@ -97,6 +97,7 @@ static const struct shape import_shape = {"ImportedConversation", import_rows, "
 struct said {
     struct message message;
     const struct str *texts; /* swipe_count of them */
+    struct str remembered;   /* its text with captions */
     struct text_form form;
 };
 
@@ -170,9 +171,10 @@ static void take_said(struct import *import, size_t i) {
         .created_at = row->created_at,
     };
     take_variants(arena, row, said);
+    said->remembered = text_with_captions(arena, row->content, row->extra);
     struct arena scratch; /* words are many, and nobody needs them afterwards */
     arena_init(&scratch);
-    said->form = text_form_of(&scratch, row->content);
+    said->form = text_form_of(&scratch, said->remembered);
     arena_release(&scratch);
 }
 
@@ -260,7 +262,7 @@ static enum err write_one(struct tx *tx, struct import *import, size_t i) {
         m->parent_variant = import->items[i - 1].message.swipe_index;
     }
     enum err err = message_insert_said(tx, m, said->texts);
-    if (err != E_OK || m->content.len == 0)
+    if (err != E_OK || said->remembered.len == 0)
         return err;
     struct memory_turn turn = {
         .message_id = m->id,
@@ -271,7 +273,7 @@ static enum err write_one(struct tx *tx, struct import *import, size_t i) {
         .speaker_id = m->author_id,
         .speaker_name = m->author_name,
         .said_at = m->created_at,
-        .text = m->content,
+        .text = said->remembered,
         .form = said->form,
     };
     import->previous_turn_id = m->id;

@@ -8,6 +8,7 @@
  */
 #include "memory/pieces.h"
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/text.h"
 #include "memory/timewords.h"
@@ -123,4 +124,41 @@ struct text_form text_form_of(struct arena *arena, struct str text) {
     for (size_t i = 0; i < count && !form.has_number; i++)
         form.has_number = is_number(&words[i]);
     return form;
+}
+
+/* --- captions ------------------------------------------------------------------------------- */
+
+#define CAPTION_BYTES  2000 /* of one; a caption is a sentence or two */
+#define CAPTIONS_BYTES 8000
+
+/* A caption is a text, or an array of them. Brackets would end it. */
+static void add_captions(struct buf *buf, const struct json_value *value) {
+    if (json_type(value) == JSON_ARRAY)
+        for (const struct json_value *item = json_first(value); item != NULL;
+             item = json_next(item))
+            add_captions(buf, json_type(item) == JSON_STRING ? item : NULL);
+    struct str caption = str_trim(json_string(value, STR_NONE));
+    if (caption.len == 0 || caption.len > CAPTION_BYTES)
+        return;
+    buf_add_str(buf, STR("\n["));
+    for (size_t i = 0; i < caption.len; i++)
+        buf_add_char(buf, caption.at[i] == ']' ? ')' : caption.at[i]);
+    buf_add_char(buf, ']');
+}
+
+struct str text_with_captions(struct arena *arena, struct str text,
+                              const struct json_value *extra) {
+    /* The names under which programs keep what is seen in a picture. */
+    static const char *const names[] = {"caption", "captions", "image_caption", "image_captions",
+                                        "blip_caption"};
+    struct buf buf;
+    if (json_type(extra) != JSON_OBJECT)
+        return text;
+    buf_init(&buf, CAPTIONS_BYTES);
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        add_captions(&buf, json_member(extra, names[i]));
+    if (buf.len > 0 && buf.err == E_OK)
+        text = str_trim(str_printf(arena, STR_FMT STR_FMT, STR_ARG(text), STR_ARG(buf_str(&buf))));
+    buf_release(&buf);
+    return text;
 }

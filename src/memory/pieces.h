@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "base/str.h"
 
 #define PIECES_LIMIT 64 /* of one turn; the sentences after are part of the last */
@@ -15,3 +16,7 @@ struct text_form {
     bool has_number;  /* digits or a word for a number */
 };
 struct text_form text_form_of(struct arena *arena, struct str text);
+
+/* What is remembered of a message: its text, and behind it in brackets the captions of pictures that
+ * an import knows of (`extra`, may be NULL). */
+struct str text_with_captions(struct arena *arena, struct str text, const struct json_value *extra);

@@ -27,10 +27,10 @@ enum err turn_text(struct db *db, struct arena *arena, int64_t message_id,
                    struct memory_turn *turn) {
     struct stmt *s = DB_SQL(
         db, "SELECT m.conversation_id, m.branch_id, m.author_kind, m.author_id, m.author_name, "
-            "  m.created_at, v.content "
+            "  m.created_at, v.content, m.extra "
             "FROM message m JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
             "WHERE m.id = :message AND m.deleted_at IS NULL AND m.hidden = 0 "
-            "  AND m.role <> 'system' AND v.state <> 'streaming' AND v.content <> '' "
+            "  AND m.role <> 'system' AND v.state <> 'streaming' "
             "  AND NOT EXISTS (SELECT 1 FROM memory_withheld w WHERE w.message_id = m.id)");
     bind_id(s, ":message", message_id);
     *turn = (struct memory_turn){.message_id = message_id};
@@ -42,9 +42,12 @@ enum err turn_text(struct db *db, struct arena *arena, int64_t message_id,
         turn->speaker_name = column_str_dup(s, 4, arena);
         turn->said_at = column_time(s, 5);
         turn->text = column_str_dup(s, 6, arena);
+        const struct json_value *extra = NULL;
+        if (!column_is_null(s, 7) && json_parse(arena, column_str(s, 7), &extra, NULL) == E_OK)
+            turn->text = text_with_captions(arena, turn->text, extra);
     }
     enum err err = stmt_done(s);
-    return err != E_OK ? err : turn->conversation_id == 0 ? E_ABSENT : E_OK;
+    return err != E_OK ? err : turn->text.len == 0 ? E_ABSENT : E_OK;
 }
 
 static int64_t turn_before(struct db *db, int64_t message_id) {

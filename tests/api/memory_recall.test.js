@@ -148,6 +148,20 @@ test("of a message with variants the chosen one is remembered", async () => {
   await findUntil(conversation.id, "zither", (items) => has(items, "zither") && !has(items, "accordion"), "the other variant");
 });
 
+test("what is seen in a picture is remembered with the message that shows it, also when it is edited", async () => {
+  const { conversation, messages } = await bring({ messages: [
+    ...talk().slice(0, 2),
+    { id: "p", role: "user", content: "Look what I made!", created_at: at("2023-03-04T10:05:00Z"), extra: { caption: "a clay otter on a window sill", other: 1 } },
+    { id: "q", role: "assistant", content: "", created_at: at("2023-03-04T10:06:00Z"), extra: { captions: ["two lanterns", "a brass [old] gong"] } },
+  ] });
+  assert.equal((await find(conversation.id, "clay otter"))[0].external_id, "p");
+  assert.equal((await find(conversation.id, "brass gong"))[0].text, "[two lanterns]\n[a brass [old) gong]");
+  const path = `/conversations/${conversation.id}/messages/${messages[2].id}`;
+  assert.equal((await t.api("GET", path)).json.content, "Look what I made!", "the message itself is as it was");
+  await t.api("PATCH", path, { content: "Look at my pottery!" });
+  await findUntil(conversation.id, "pottery otter", (items) => items[0].text === "Look at my pottery!\n[a clay otter on a window sill]", "text and caption");
+});
+
 test("what was said on a branch that is not shown is not remembered there", async () => {
   const { conversation, messages } = await bring();
   const path = `/conversations/${conversation.id}/messages/${messages[10].id}`;
