@@ -14,6 +14,7 @@
 #include "character/card.h"
 #include "character/character_json.h"
 #include "character/character_store.h"
+#include "character/likeness.h"
 #include "lore/lore.h"
 
 #include "base/banned.h"
@@ -99,6 +100,8 @@ static enum err index_and_keep(struct tx *tx, const struct character *character,
     size_t count = fold_tags(&arena, character->tags, tags);
     enum err err = character_store_index(tx, character, tags, count);
     if (err == E_OK)
+        err = character_touch(tx, character->id);
+    if (err == E_OK)
         err = lore_book_of_character(tx_db(tx), &arena, character->id, &book);
     if (err == E_OK || err == E_ABSENT) {
         struct str saved = character_saved(&arena, character, err == E_OK ? &book : NULL);
@@ -151,7 +154,9 @@ enum err character_trash(struct tx *tx, int64_t id, int64_t user_id) {
     arena_init(&arena);
     enum err err = character_load_own(tx_db(tx), &arena, id, user_id, &character);
     arena_release(&arena);
-    return err == E_OK ? character_store_set_deleted(tx, id, clock_now_ms()) : err;
+    if (err == E_OK)
+        err = character_store_set_deleted(tx, id, clock_now_ms());
+    return err == E_OK ? character_touch(tx, id) : err;
 }
 
 enum err character_restore(struct tx *tx, int64_t id, int64_t user_id) {
@@ -164,7 +169,9 @@ enum err character_restore(struct tx *tx, int64_t id, int64_t user_id) {
     else if (err == E_OK && character.deleted_at == 0)
         err = E_CONFLICT;
     arena_release(&arena);
-    return err == E_OK ? character_store_set_deleted(tx, id, 0) : err;
+    if (err == E_OK)
+        err = character_store_set_deleted(tx, id, 0);
+    return err == E_OK ? character_touch(tx, id) : err;
 }
 
 /* --- older ones and copies ------------------------------------------------------------------ */

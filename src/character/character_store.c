@@ -373,6 +373,26 @@ enum err character_store_load_any(struct db *db, struct arena *arena, int64_t id
 
 /* --- revisions ------------------------------------------------------------------------------ */
 
+enum err character_store_ids_after(struct db *db, int64_t after, size_t limit, int64_t *ids,
+                                   size_t *count) {
+    *count = 0;
+    struct stmt *s = DB_SQL(db, "SELECT id FROM character WHERE id > :after AND deleted_at IS NULL "
+                                "ORDER BY id LIMIT :limit");
+    bind_id(s, ":after", after);
+    bind_int(s, ":limit", (int64_t)limit);
+    while (*count < limit && stmt_row(s))
+        ids[(*count)++] = column_id(s, 0);
+    return stmt_done(s);
+}
+
+bool character_store_has_tag(struct db *db, int64_t id, struct str tag) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT 1 FROM character_tag WHERE tag = :tag AND character_id = :id");
+    bind_str(s, ":tag", tag);
+    bind_id(s, ":id", id);
+    return stmt_int(s, 0) == 1;
+}
+
 enum err character_store_revisions(struct db *db, int64_t id, int64_t before, int64_t limit,
                                    struct revision *revisions, size_t *count) {
     struct stmt *s = DB_SQL(db, "SELECT revision, saved_by, created_at FROM character_revision "

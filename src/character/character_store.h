@@ -65,6 +65,12 @@ MUST_USE enum err character_store_load(struct db *db, struct arena *arena, int64
 MUST_USE enum err character_store_load_any(struct db *db, struct arena *arena, int64_t id,
                                            struct character *character);
 
+/* Ids of what is not in the trash, above `after`, in order; for a rebuild of what is found by meaning. */
+MUST_USE enum err character_store_ids_after(struct db *db, int64_t after, size_t limit,
+                                            int64_t *ids, size_t *count);
+/* True when it has this tag (folded). */
+bool character_store_has_tag(struct db *db, int64_t id, struct str tag);
+
 struct revision {
     int64_t revision, saved_by, created_at;
     struct str card; /* JSON object; of lists STR_NONE */

@@ -6,6 +6,10 @@
  * still finds. The best 200 are ranked; pages are cut from that, because a rank has no key to page
  * by. A word that five thousand cards have takes 8 ms to rank, so searching and counting tags are
  * work for the pool.
+ *
+ * By meaning (likeness.h) somebody is found by what no word of the card says, and a character leads
+ * to others like it. Without an encoder the first is a search by words, the second goes by shared
+ * tags.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -14,6 +18,7 @@
 #include "character/character_api.h"
 #include "character/character_json.h"
 #include "character/character_reply.h"
+#include "character/likeness.h"
 #include "loop/pool.h"
 #include "store/search.h"
 
@@ -21,13 +26,14 @@
 
 #include "base/banned.h"
 
-#define FOUND_LIMIT    200 /* characters of one search */
-#define FEW            5   /* found by words: then likeness is asked too */
-#define LIKENESS       0.4 /* of a typed word and a word of a name: "dragn" and "dragon" have 0.6 */
-#define TAGS_LIMIT     1000
-#define TRASH_MS       (INT64_C(30) * 24 * 3600 * 1000)
-#define SWEEP_EVERY_MS (INT64_C(3600) * 1000)
-#define SWEEP_ROWS     50 /* of one transaction: people who write meanwhile do not wait */
+#define FOUND_LIMIT       200 /* characters of one search */
+#define FEW               5   /* found by words: then likeness is asked too */
+#define LIKENESS          0.4 /* of a typed word and a word of a name: "dragn" and "dragon" have 0.6 */
+#define TAGS_LIMIT        1000
+#define QUERY_LIMIT_BYTES 8192 /* sixteen tags */
+#define TRASH_MS          (INT64_C(30) * 24 * 3600 * 1000)
+#define SWEEP_EVERY_MS    (INT64_C(3600) * 1000)
+#define SWEEP_ROWS        50 /* of one transaction: people who write meanwhile do not wait */
 
 struct list_query {
     int64_t limit;
@@ -50,7 +56,7 @@ struct favourite_body {
 };
 
 /* clang-format off */
-static const char *const sorts[] = {"relevance", "new", NULL};
+static const char *const sorts[] = {"relevance", "new", "meaning", NULL};
 #define PAGE_ROWS(type) \
     {"limit", FIELD_INT, AT(type, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."}, \
     {"cursor", FIELD_TEXT, AT(type, cursor), .max = 40, .help = "next_cursor of the page before."}
@@ -65,7 +71,7 @@ static const struct field list_rows[] = {
 static const struct field search_rows[] = {
     PAGE_ROWS(struct search_query), FILTER_ROWS(struct search_query),
     {"q", FIELD_TEXT, AT(struct search_query, q), .max = 200, .help = "Words of the name, the tagline, the tags, the creator or the description; slips are forgiven."},
-    {"sort", FIELD_CHOICE, AT(struct search_query, sort), .choices = sorts, .fallback = "relevance", .help = "Best first, or newest first."},
+    {"sort", FIELD_CHOICE, AT(struct search_query, sort), .choices = sorts, .fallback = "relevance", .help = "Best first, newest first, or by what is meant rather than by words."},
     {0}};
 static const struct field page_rows[] = {PAGE_ROWS(struct page_query), {0}};
 static const struct field favourite_fields[] = {
@@ -203,6 +209,10 @@ struct searching {
     struct character_search search;
     struct character_summary *items;
     size_t from, want, count; /* of the page */
+    size_t limit;             /* of a page found by meaning; 0: by words */
+    int64_t like_id;          /* others like this one; 0: like the question */
+    const float *question;
+    struct index_encoder encoder;
     enum err err;
 };
 
@@ -232,10 +242,84 @@ static enum err pool_find_page(struct db *db, struct searching *s) {
                                   s->want, s->items, &s->count);
 }
 
+/* --- by meaning ------------------------------------------------------------------------------ */
+
+static bool fits(struct db *db, const struct character_search *search,
+                 const struct character_summary *summary) {
+    return (search->tier.len == 0 || str_eq(search->tier, summary->content_tier)) &&
+           (search->tag.len == 0 || character_store_has_tag(db, summary->id, search->tag));
+}
+
+/* The page of those found by meaning that this person may see and that fit, in their order. */
+static enum err pool_meant_page(struct db *db, struct searching *s, size_t limit) {
+    struct character_search *search = &s->search;
+    struct character_summary *all =
+        ARENA_ARRAY(search->arena, struct character_summary, FOUND_LIMIT);
+    size_t visible = 0;
+    enum err err = character_store_by_ids(db, search->arena, search->user_id, search->ids,
+                                          search->count, all, &visible);
+    s->items = ARENA_ARRAY(search->arena, struct character_summary, limit);
+    size_t fitting = 0;
+    for (size_t i = 0; i < visible && err == E_OK; i++)
+        if (fits(db, search, &all[i]) && fitting++ >= s->from && s->count < limit)
+            s->items[s->count++] = all[i];
+    search->count =
+        s->like_id != 0 ? s->from + s->count : fitting; /* those like one are one page */
+    s->want = s->count;
+    return err;
+}
+
+/* Others that share its tags, for a house without an encoder. */
+static enum err pool_find_by_tags(struct db *db, struct searching *s) {
+    struct character_summary self;
+    struct buf query;
+    const struct json_value *tags;
+    enum err err =
+        character_store_summary(db, s->search.arena, s->like_id, s->search.user_id, &self);
+    if (err != E_OK || json_parse(s->search.arena, self.tags, &tags, NULL) != E_OK)
+        return err;
+    buf_init(&query, QUERY_LIMIT_BYTES);
+    size_t room = SEARCH_WORDS_LIMIT;
+    for (const struct json_value *i = json_first(tags); i && room > 0; i = json_next(i), room--) {
+        struct str one = search_query(s->search.arena, json_string(i, STR("")), false);
+        if (one.len > 0)
+            buf_printf(&query, "%s(" STR_FMT ")", query.len > 0 ? " OR " : "", STR_ARG(one));
+    }
+    s->search.query = str_dup(s->search.arena, buf_str(&query));
+    buf_release(&query);
+    if (s->search.query.len > 0)
+        err = character_store_search(db, &s->search);
+    size_t kept = 0;
+    for (size_t i = 0; i < s->search.count; i++)
+        if (s->search.ids[i] != s->like_id)
+            s->search.ids[kept++] = s->search.ids[i];
+    s->search.count = kept;
+    return err;
+}
+
+static enum err pool_find_meant(struct db *db, struct searching *s, size_t limit) {
+    enum err err;
+    s->search.ids = ARENA_ARRAY(s->search.arena, int64_t, FOUND_LIMIT);
+    if (s->question != NULL)
+        err = pool_characters_meant(s->question, s->encoder, s->search.ids, FOUND_LIMIT,
+                                    &s->search.count);
+    else if (s->encoder.id != 0)
+        err = pool_characters_like(s->like_id, s->encoder, s->search.ids, FOUND_LIMIT,
+                                   &s->search.count);
+    else
+        err = E_ABSENT;
+    if (err == E_ABSENT && s->like_id != 0)
+        err = pool_find_by_tags(db, s);
+    return err == E_OK ? pool_meant_page(db, s, limit) : err;
+}
+
 static void pool_find(void *ctx) {
     struct searching *s = ctx;
     struct db *db = pool_reader_open();
-    s->err = db ? pool_find_page(db, s) : E_STORAGE;
+    if (db == NULL)
+        s->err = E_STORAGE;
+    else
+        s->err = s->limit > 0 ? pool_find_meant(db, s, s->limit) : pool_find_page(db, s);
     if (db)
         pool_reader_close(db);
 }
@@ -260,6 +344,30 @@ static enum err read_place(struct str cursor, size_t *place) {
     return E_OK;
 }
 
+static void go(struct searching *s) {
+    if (pool_run(&search_kind, pool_find, on_found, s, NULL) != E_OK)
+        reply_retry_later(s->request, 503, 1, "Too many are searching at once.");
+}
+
+/* What is looked for is a vector now; if it could not be made, words must do. */
+static void on_asked(const struct embed_answer *answer, void *ctx) {
+    struct searching *s = ctx;
+    const struct search_query *query = s->request->query_fields;
+    if (answer->err == E_OK && answer->dims == s->encoder.dims) {
+        float *copy = ARENA_ARRAY(s->search.arena, float, answer->dims);
+        for (size_t i = 0; i < answer->dims; i++)
+            copy[i] = answer->values[i];
+        s->question = copy;
+        s->limit = (size_t)query->limit;
+    }
+    go(s);
+}
+
+static void ask(struct searching *s, const struct search_query *query) {
+    s->encoder = index_encoder();
+    (void)index_ask(query->q, on_asked, s);
+}
+
 static void search(struct request *request) {
     const struct search_query *query = request->query_fields;
     struct str tag = fold_tag(request->arena, query->tag);
@@ -277,8 +385,36 @@ static void search(struct request *request) {
                                           .limit = FOUND_LIMIT};
     if (read_place(query->cursor, &s->from) != E_OK)
         return reply_field_problem(request, "cursor", "This is not a cursor of this search.");
-    if (pool_run(&search_kind, pool_find, on_found, s, NULL) != E_OK)
-        reply_retry_later(request, 503, 1, "Too many are searching at once.");
+    if (str_eq(query->sort, STR("meaning")) && index_encoder().id != 0)
+        ask(s, query);
+    else
+        go(s);
+}
+
+struct like_query {
+    int64_t limit;
+};
+static const struct field like_rows[] = {{"limit", FIELD_INT, AT(struct like_query, limit),
+                                          .min = 1, .max = 100, .fallback = "20",
+                                          .help = "How many at most."},
+                                         {0}};
+
+static void similar(struct request *request) {
+    const struct like_query *query = request->query_fields;
+    struct character_summary self;
+    enum err err = character_store_summary(store_reader(), request->arena, request->ids[0],
+                                           request->caller.user_id, &self);
+    if (err != E_OK)
+        return reply_error(request, err);
+    struct searching *s = ARENA_NEW(request->arena, struct searching);
+    *s = (struct searching){.request = request,
+                            .search = {.arena = request->arena,
+                                       .user_id = request->caller.user_id,
+                                       .limit = FOUND_LIMIT},
+                            .like_id = self.id,
+                            .encoder = index_encoder(),
+                            .limit = (size_t)query->limit};
+    go(s);
 }
 
 /* --- tags ----------------------------------------------------------------------------------- */
@@ -431,6 +567,9 @@ const struct route discovery_routes[] = {
      .operation = "listCharacters", .summary = "Your own and public characters, newest first.", .answer = &character_summary_shape, .answer_is_list = true},
     {METHOD_GET, "/api/v1/characters/search", search, WHO_MEMBER, SCOPE_READ, .query = search_rows, .query_size = sizeof(struct search_query), .tag = "characters",
      .operation = "searchCharacters", .summary = "Characters by words, with slips forgiven; without q, by tag and tier.", .answer = &character_summary_shape,
+     .answer_is_list = true},
+    {METHOD_GET, "/api/v1/characters/{id}/similar", similar, WHO_MEMBER, SCOPE_READ, .query = like_rows, .query_size = sizeof(struct like_query), .tag = "characters",
+     .operation = "similarCharacters", .summary = "Others like this one, by meaning; by shared tags where there is no encoder.", .answer = &character_summary_shape,
      .answer_is_list = true},
     {METHOD_GET, "/api/v1/tags", list_tags, WHO_MEMBER, SCOPE_READ, .query = page_rows, .query_size = sizeof(struct page_query), .tag = "characters",
      .operation = "listTags", .summary = "Tags of the characters that you may see, the most used first.", .answer = &tag_shape, .answer_is_list = true},
