@@ -165,9 +165,24 @@ static bool similar_predicates(struct str a, struct str b) {
            is_kin(a, b, "avoids dislikes") || is_kin(a, b, "plans goal plans_to_move");
 }
 
+/* The stems of a value stand at the end of the identity: nothing has to be stemmed for a comparison. */
+static struct stems value_stems(const struct memory_fact *fact) {
+    struct stems stems = {0};
+    struct str rest = fact->identity, stem;
+    for (size_t i = fact->identity.len; i > 0; i--)
+        if (fact->identity.at[i - 1] == '|') {
+            rest = str_slice(fact->identity, i, fact->identity.len);
+            break;
+        }
+    while (stems.count < STEMS_LIMIT && str_next(&rest, ' ', &stem))
+        if (stem.len > 0)
+            stems.at[stems.count++] = stem;
+    return stems;
+}
+
 /* The values are the same, or one says more than the other. */
-static bool same_value(struct arena *arena, struct str a, struct str b, bool is_single) {
-    struct stems left = stems_of(arena, a), right = stems_of(arena, b);
+static bool same_value(const struct memory_fact *a, const struct memory_fact *b, bool is_single) {
+    struct stems left = value_stems(a), right = value_stems(b);
     size_t shared = shared_stems(&left, &right);
     size_t all = left.count + right.count - shared;
     size_t least = left.count < right.count ? left.count : right.count;
@@ -178,8 +193,8 @@ static bool same_value(struct arena *arena, struct str a, struct str b, bool is_
     return (double)shared >= SAME_SHARE * (double)all;
 }
 
-static bool has_number_apart(struct arena *arena, struct str a, struct str b) {
-    struct stems left = stems_of(arena, a), right = stems_of(arena, b);
+static bool has_number_apart(const struct memory_fact *a, const struct memory_fact *b) {
+    struct stems left = value_stems(a), right = value_stems(b);
     for (size_t i = 0; i < left.count; i++) {
         bool is_number = left.at[i].at[0] >= '0' && left.at[i].at[0] <= '9';
         bool is_there = false;
@@ -192,8 +207,8 @@ static bool has_number_apart(struct arena *arena, struct str a, struct str b) {
 }
 
 /* An animal and its name: "cat" is "cat Luna", "cat Luna" is not "cat Milo". */
-static bool same_animal(struct arena *arena, struct str a, struct str b) {
-    struct stems left = stems_of(arena, a), right = stems_of(arena, b);
+static bool same_animal(const struct memory_fact *a, const struct memory_fact *b) {
+    struct stems left = value_stems(a), right = value_stems(b);
     size_t shared = shared_stems(&left, &right);
     return shared > 0 && (shared == left.count || shared == right.count);
 }
@@ -230,23 +245,16 @@ static bool same_fact(struct arena *arena, const struct memory_fact *a,
     bool is_like = similar_predicates(a->predicate, b->predicate);
     if (!is_like && !same_sentence(arena, a, b))
         return false;
-    if (has_number_apart(arena, a->object, b->object) ||
-        has_number_apart(arena, b->object, a->object))
+    if (has_number_apart(a, b) || has_number_apart(b, a))
         return false;
     if (!is_like || a->object.len == 0 || b->object.len == 0)
         return !is_like || same_sentence(arena, a, b);
     if (is_kin(a->predicate, b->predicate, "has_pet"))
-        return same_animal(arena, a->object, b->object);
-    return same_value(arena, a->object, b->object, memory_predicate_is_single(a->predicate)) ||
-           same_sentence(arena, a, b);
+        return same_animal(a, b);
+    return same_value(a, b, memory_predicate_is_single(a->predicate)) || same_sentence(arena, a, b);
 }
 
 static const char JOB[] = "works_at works_as works_in";
-
-static bool same_thing(struct arena *arena, const struct memory_fact *a,
-                       const struct memory_fact *b) {
-    return same_value(arena, a->object, b->object, true);
-}
 
 static bool contradicts(struct arena *arena, const struct memory_fact *new,
                         const struct memory_fact *old) {
@@ -256,7 +264,7 @@ static bool contradicts(struct arena *arena, const struct memory_fact *new,
         return memory_predicate_is_single(new->predicate) && !same_fact(arena, new, old);
     if (is_kin(new->predicate, old->predicate, "likes dislikes avoids"))
         return !is_kin(new->predicate, old->predicate, "dislikes avoids") &&
-               same_thing(arena, new, old);
+               same_value(new, old, true);
     if (str_eq(new->predicate, STR("works_as")) && word_in(new->object, "retired unemployed"))
         return word_in(old->predicate, JOB);
     if (str_eq(new->predicate, STR("works_at")))
@@ -266,9 +274,9 @@ static bool contradicts(struct arena *arena, const struct memory_fact *new,
         return str_eq(old->predicate, STR("partner")) &&
                word_in(new->object, "single divorced widowed");
     if (str_eq(new->predicate, STR("lost_pet")))
-        return str_eq(old->predicate, STR("has_pet")) && same_thing(arena, new, old);
+        return str_eq(old->predicate, STR("has_pet")) && same_value(new, old, true);
     return str_eq(new->predicate, STR("lives_in")) &&
-           str_eq(old->predicate, STR("plans_to_move")) && same_thing(arena, new, old);
+           str_eq(old->predicate, STR("plans_to_move")) && same_value(new, old, true);
 }
 
 /* What an end closes: the same thing, or with nothing named all of its kind. */
@@ -282,7 +290,7 @@ static bool is_ended_by(struct arena *arena, const struct memory_fact *end,
                     word_in(old->predicate, "has_pet plays speaks drives owns"));
     if (!is_kind)
         return false;
-    return end->object.len == 0 || same_value(arena, end->object, old->object, true);
+    return end->object.len == 0 || same_value(end, old, true);
 }
 
 /* --- the merge -------------------------------------------------------------------------------- */
