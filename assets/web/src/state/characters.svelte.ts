@@ -15,7 +15,7 @@ export interface Question {
   q: string;
   tag: string;
   tier: '' | CharacterSummary['content_tier'];
-  sort: 'relevance' | 'new';
+  sort: 'relevance' | 'new' | 'meaning';
   whose: 'all' | 'mine' | 'trash';
 }
 export const EVERYBODY: Question = { q: '', tag: '', tier: '', sort: 'new', whose: 'all' };
@@ -83,6 +83,11 @@ class Characters {
     return q
       ? client.get<Page<CharacterSummary>>('/characters/search', { ...narrow, q, sort })
       : client.get<Page<CharacterSummary>>('/characters', { ...narrow, mine: whose === 'mine', trash: whose === 'trash' });
+  }
+
+  /** A few that are like this one. */
+  async similar(id: Id): Promise<CharacterSummary[]> {
+    return (await client.get<Page<CharacterSummary>>(`/characters/${id}/similar`, { limit: LOOKED_AT })).items;
   }
 
   /** A few that answer to these words, without touching what the stage shows. */
