@@ -222,6 +222,39 @@ test("a model that breaks its JSON is read as far as it makes sense; one that fa
   assert.equal(lives.made_by, "rules");
 });
 
+test("an endpoint that knows no schema is asked again without one; listeners hear that something was learnt", async (context) => {
+  const fake = await startFake({ script: (request) => {
+    if (!isLearning(request)) return { reply: "I see." };
+    if (request.json.response_format) return { status: 400, body: { error: { message: "Unrecognized request argument: response_format", type: "invalid_request_error" } } };
+    return { reply: JSON.stringify({ memories: [{ sentence: "Olive sails.", kind: "fact", predicate: "sails", object: "boats", sources: [newLines(request)[0].number] }] }) };
+  } });
+  const server = await withModel(fake);
+  context.after(async () => { await server.stop(); await fake.close(); });
+  const ada = await talk(server);
+  const listening = await server.api("GET", `/conversations/${ada.id}/events`, undefined, { raw: true });
+  const heard = (async () => { for await (const event of events(listening)) if (event.event === "memory:updated") return event.data; })();
+  await ada.say("Remember that I sail boats.");
+  const event = await heard;
+  assert.deepEqual([event.data.conversation_id, event.data.added, event.data.what], [ada.id, 1, "facts"], JSON.stringify(event));
+  assert.equal(fake.chats.filter(isLearning).length, 2);
+  await listening.body.cancel().catch(() => {});
+});
+
+test("memory has a model of its own when the house has a route of that name", async (context) => {
+  const talker = await startFake({ script: [{ reply: "I see." }] });
+  const learner = await startFake({ script: (request) => ({ reply: JSON.stringify({ memories: newLines(request).slice(0, 1).map(({ number }) => ({ sentence: "Olive sails.", predicate: "sails", object: "boats", sources: [number] })) }) }) });
+  const server = await withModel(talker);
+  context.after(async () => { await server.stop(); await talker.close(); await learner.close(); });
+  const [chat] = (await server.api("GET", "/admin/models")).json.items;
+  const model = (await server.api("POST", "/admin/models", { name: "Small", provider: "openai", base_url: learner.url, model: "gpt-fake-mini" })).json;
+  const routes = await server.api("PUT", "/admin/routes", { routes: [{ name: "default", model_ids: [chat.id] }, { name: "memory", model_ids: [model.id] }] });
+  assert.ok(routes.status < 300, routes.text);
+  const ada = await talk(server);
+  await ada.say("Remember that I sail boats.", { reply: true });
+  await fact(ada, /sails/);
+  assert.deepEqual([talker.chats.length, learner.chats.length], [1, 1]);
+});
+
 // --- the person decides -------------------------------------------------------------------------------------------------------
 
 test("with approval on, what is learnt waits, changes nothing, and counts once it is approved; what is refused does not come back", async (context) => {
