@@ -32,6 +32,14 @@ AVX2 static inline int32_t add_lanes(__m256i sum) {
     return _mm_cvtsi128_si32(four);
 }
 
+/* The sums of four registers, less a bias, side by side. */
+AVX2 static inline void put_four(int32_t *out, __m256i a, __m256i b, __m256i c, __m256i d,
+                                 int32_t bias) {
+    __m256i four = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+    _mm_storeu_si128((__m128i *)out, _mm_sub_epi32(sum, _mm_set1_epi32(bias)));
+}
+
 AVX2 static inline __m256i product(const int8_t *row, __m256i question) {
     __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)row));
     return _mm256_madd_epi16(wide, question);
@@ -60,10 +68,7 @@ AVX2 static void avx2_dots(const struct vector_query *query, const int8_t *rows,
             c = _mm256_add_epi32(c, product(rows + 2 * stride + i, question));
             d = _mm256_add_epi32(d, product(rows + 3 * stride + i, question));
         }
-        out[row] = add_lanes(a);
-        out[row + 1] = add_lanes(b);
-        out[row + 2] = add_lanes(c);
-        out[row + 3] = add_lanes(d);
+        put_four(out + row, a, b, c, d, 0);
     }
     for (; row < count; row++, rows += stride)
         out[row] = avx2_dot(query, rows);
@@ -145,11 +150,10 @@ AVX512 static inline __m512i raised(const int8_t *row) {
     return _mm512_xor_si512(_mm512_loadu_si512(row), _mm512_set1_epi8((char)0x80));
 }
 
-/* High and low sums of a row as its product; they may go around on the way. */
-AVX512 static inline int32_t whole(__m512i high, __m512i low, int32_t bias) {
+/* High and low sums as one, in half the lanes; they may go around on the way. */
+AVX512 static inline __m256i joined(__m512i high, __m512i low) {
     __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(high, 6), low);
-    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
-    return (int32_t)((uint32_t)add_lanes(half) - (uint32_t)bias);
+    return _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
 }
 
 AVX512 static void avx512_dots(const struct vector_query *query, const int8_t *rows, size_t count,
@@ -159,19 +163,21 @@ AVX512 static void avx512_dots(const struct vector_query *query, const int8_t *r
     size_t row = 0;
     for (; row + 4 <= count; row += 4, rows += 4 * stride) {
         __m512i high[4], low[4];
+#pragma GCC unroll 4 /* or the sums live in memory */
         for (size_t k = 0; k < 4; k++)
             high[k] = low[k] = _mm512_setzero_si512();
         for (size_t i = 0; i < stride; i += 64) {
             __m512i question_high = _mm512_load_si512(query->high + i);
             __m512i question_low = _mm512_load_si512(query->low + i);
+#pragma GCC unroll 4 /* or the sums live in memory */
             for (size_t k = 0; k < 4; k++) {
                 __m512i values = raised(rows + k * stride + i);
                 high[k] = _mm512_dpbusd_epi32(high[k], values, question_high);
                 low[k] = _mm512_dpbusd_epi32(low[k], values, question_low);
             }
         }
-        for (size_t k = 0; k < 4; k++)
-            out[row + k] = whole(high[k], low[k], bias);
+        put_four(out + row, joined(high[0], low[0]), joined(high[1], low[1]),
+                 joined(high[2], low[2]), joined(high[3], low[3]), bias);
     }
     for (; row < count; row++, rows += stride) {
         __m512i high = _mm512_setzero_si512(), low = high;
@@ -180,7 +186,7 @@ AVX512 static void avx512_dots(const struct vector_query *query, const int8_t *r
             high = _mm512_dpbusd_epi32(high, values, _mm512_load_si512(query->high + i));
             low = _mm512_dpbusd_epi32(low, values, _mm512_load_si512(query->low + i));
         }
-        out[row] = whole(high, low, bias);
+        out[row] = (int32_t)((uint32_t)add_lanes(joined(high, low)) - (uint32_t)bias);
     }
 }
 
