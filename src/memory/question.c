@@ -144,16 +144,56 @@ static const char *instead_of(struct str folded, const struct swap *swaps) {
     return NULL;
 }
 
+/* Whether word i becomes "I": the name of the one who is asked about, or a pronoun for it. */
+static bool becomes_i(const struct reading *r, size_t i, int first_person,
+                      const struct swap *swaps) {
+    if (i >= r->count)
+        return false;
+    while (r->who[i] != -1 && i + 1 < r->count && r->who[i + 1] == r->who[i] &&
+           !is_possessive(r->words[i].written))
+        i++; /* the last word of a name decides */
+    if (r->who[i] != -1)
+        return r->who[i] == first_person && !is_possessive(r->words[i].written);
+    const char *instead = instead_of(r->words[i].folded, swaps);
+    return instead != NULL && strcmp(instead, "I") == 0;
+}
+
+/* "does Ann" is "do I", "Ann is" is "I am". */
+static const char *verb_of_i(const struct reading *r, size_t i, int first_person,
+                             const struct swap *swaps) {
+    static const struct swap verbs[] = {{"does", "do"}, {"is", "am"},         {"has", "have"},
+                                        {"are", "am"},  {"doesn't", "don't"}, {"hasn't", "haven't"},
+                                        {NULL, NULL}};
+    bool is_beside = becomes_i(r, i + 1, first_person, swaps) ||
+                     (i > 0 && becomes_i(r, i - 1, first_person, swaps));
+    return is_beside ? instead_of(text_fold(r->arena, r->words[i].written), verbs) : NULL;
+}
+
+static bool is_somebody(const struct reading *r, size_t i) {
+    return i < r->count && r->who[i] != -1;
+}
+
+/* Both are named: "Ann and Bo" are "we". */
+static bool is_and_of_names(const struct reading *r, size_t i) {
+    return i > 0 && i < r->count && str_eq(r->words[i].folded, STR("and")) &&
+           is_somebody(r, i - 1) && is_somebody(r, i + 1);
+}
+
 /* What stands for a word: itself, the first person for the one who is named, nothing for other names. */
 static struct str word_instead(const struct reading *r, size_t i, int first_person,
                                const struct swap *swaps) {
     const struct memory_word *word = &r->words[i];
     struct str folded = text_fold(r->arena, word->written);
+    if (is_and_of_names(r, i))
+        return STR("");
     if (r->who[i] == -1) {
-        const char *instead = instead_of(folded, swaps);
+        const char *verb = verb_of_i(r, i, first_person, swaps);
+        const char *instead = verb != NULL ? verb : instead_of(folded, swaps);
         return instead != NULL ? str_from(instead) : word->written;
     }
     bool goes_on = i + 1 < r->count && r->who[i + 1] == r->who[i] && !is_possessive(word->written);
+    if (is_and_of_names(r, i + 1))
+        return is_possessive(r->words[i + 2].written) ? STR("our") : STR("we");
     if (r->who[i] != first_person || goes_on)
         return STR("");
     return is_possessive(word->written) ? STR("my") : STR("I");
