@@ -98,8 +98,10 @@ describe("the words on the screen", () => {
       await page.getByRole("radio", { name, exact: true }).click({ force: true });
       await kept;
     };
+    await page.getByLabel("Anzeigename").fill("Olive, unsaved");
     await pick("English");
     await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
+    assert.equal(await page.getByLabel("Display name").inputValue(), "Olive, unsaved", "what was begun outlives the change");
     await page.waitForFunction(() => document.title === "Settings · Troupe", undefined, { timeout: 2000 });
     await page.reload();
     await page.getByRole("heading", { level: 1, name: "You" }).waitFor();

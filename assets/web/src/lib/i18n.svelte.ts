@@ -54,6 +54,7 @@ class Words {
   readonly #english: Sentences = {};
   readonly #areas = new Set<Area>();
   #chosen = $state.raw<Sentences>({});
+  #started = false;
   #fetch: Fetcher = () => Promise.resolve({});
   #pending: Promise<unknown> = Promise.resolve();
   #rules = $derived(new Intl.PluralRules(this.locale));
@@ -73,6 +74,10 @@ class Words {
     } else {
       globalThis.localStorage?.removeItem(KEY);
     }
+    if (language === this.language && this.#started) {
+      return; // what is on the screen is right already, and must not be drawn again
+    }
+    this.#started = true;
     const read = new Set<Area>();
     const texts: Sentences = {};
     while (read.size < this.#areas.size) { // a page that came meanwhile may have brought another area
