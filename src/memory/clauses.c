@@ -21,7 +21,7 @@
 #define TOKENS_LIMIT     2048 /* of one message; the rest is not read */
 #define CLAUSES_LIMIT    256
 #define TEXT_LIMIT_BYTES 20000
-#define EMPHASIS_WORDS   2 /* so many words between asterisks are stressed, more are an action */
+#define EMPHASIS_WORDS   1 /* so many words between asterisks are stressed, more are an action */
 
 /* Asked some thousand times of a message: the first letter finds the places, memmem would make its
  * tables anew each time. */

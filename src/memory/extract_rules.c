@@ -44,6 +44,13 @@ static const char PASSING_FIRST[] =
 static const char NO_PLACE[] =
     "bed sleep work school college church prison jail be get have do see try die hell sleeping fear hope love peace";
 
+/* What people are, in capitals or not, and are not called. */
+static const char NO_NAME[] =
+    "sorry hungry tired happy sad bored fine okay ok good great ready here back home late busy sick excited done confused glad sure serious right "
+    "wrong lost alone scared afraid angry mad cold hot drunk sober free single married not so very just really also still too in at on from with";
+static const char NO_WISH[] =
+    "think say believe know see hear be imagine hope pretend feel"; /* "I like to think" */
+
 struct speaker {
     struct arena *arena;
     const struct memory_line *line;
@@ -222,6 +229,13 @@ static struct str first_word(struct arena *arena, struct str text) {
     return text_next_word(text, &at, &word) ? text_fold(arena, word) : STR("");
 }
 
+static struct str second_word(struct arena *arena, struct str text) {
+    size_t at = 0;
+    struct str word = STR("");
+    bool has_two = text_next_word(text, &at, &word) && text_next_word(text, &at, &word);
+    return has_two ? text_fold(arena, word) : STR("");
+}
+
 static struct str last_word(struct arena *arena, struct str text) {
     size_t at = 0;
     struct str word = STR(""), last = STR("");
@@ -244,6 +258,14 @@ static bool is_empty_object(struct arena *arena, const struct pattern *row, stru
     bool is_verb = str_eq(first, STR("to")) && words > 1 &&
                    (row->kind[0] == 'p' || str_eq(str_from(row->predicate), STR("goal")));
     bool is_place = strstr(row->words, "<p") != NULL;
+    struct str second = second_word(arena, object);
+    if (str_eq(str_from(row->predicate), STR("name")) && word_in(first, NO_NAME))
+        return true;
+    if ((is_verb && word_in(second, NO_WISH)) ||
+        (str_eq(str_from(row->predicate), STR("studies")) && word_in(first, "for with hard")))
+        return true;
+    if (row->flags & PATTERN_WHOLE_OBJECT && word_in(last, "you"))
+        return true;
     if (words == 0)
         return true;
     if ((word_in(first, EMPTY_FIRST) && !is_verb) || (words == 1 && word_in(first, EMPTY_ONLY)))
@@ -261,6 +283,16 @@ static bool is_empty_object(struct arena *arena, const struct pattern *row, stru
 
 /* --- an item -------------------------------------------------------------------------------------- */
 
+/* "favourite_Ice cream" as a key. */
+static struct str key_of(struct arena *arena, struct str predicate) {
+    struct str folded = text_fold(arena, predicate);
+    char *key = str_dup_z(arena, folded);
+    for (size_t i = 0; i < folded.len; i++)
+        if (key[i] == ' ')
+            key[i] = '_';
+    return str_of(key, folded.len);
+}
+
 static void add_item(const struct speaker *speaker, const struct pattern *row,
                      const struct match *match, struct str day, double importance,
                      struct memory_items *items) {
@@ -270,7 +302,7 @@ static void add_item(const struct speaker *speaker, const struct pattern *row,
         .subject = row->subject             ? fill(speaker, row->subject, match, day)
                    : speaker->line->is_user ? STR("user")
                                             : STR("character"),
-        .predicate = text_fold(arena, fill(speaker, row->predicate, match, day)),
+        .predicate = key_of(arena, fill(speaker, row->predicate, match, day)),
         .object = row->object[0] ? fill(speaker, row->object, match, day) : STR(""),
         .text = with_articles(arena, fill(speaker, row->text, match, day)),
         .importance = importance > row->importance ? importance : row->importance,

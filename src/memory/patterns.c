@@ -40,7 +40,7 @@ static const char PLACE_STOPS[] =
     "yesterday today tomorrow soon";
 static const char FILLERS[] =
     "too though now anyway haha lol actually either again already well honestly btw please ok okay anymore xd yeah "
-    "then obviously tho really a lot so much very more than anything forever right moment these days still you know originally";
+    "then obviously tho really a lot so much very more than anything forever right moment these days still originally";
 static const char MONTHS[] =
     "january february march april may june july august september october november december jan feb mar apr jun jul aug sep "
     "sept oct nov dec";
