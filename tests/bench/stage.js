@@ -133,7 +133,11 @@ export class Stage {
       let out = "", log = "";
       child.stdout.on("data", (bytes) => (out += bytes));
       child.stderr.on("data", (bytes) => (log += bytes));
-      child.on("close", (code) => (code === 0 ? resolve({ ...JSON.parse(out) }) : reject(new Error(log.trim() || `load ${mode}: ${code}`))));
+      child.on("close", (code) => {
+        if (code !== 0) return reject(new Error(log.trim() || `load ${mode}: ${code}`));
+        if (/nan|inf/.test(out)) return reject(new Error(`load ${mode}: nothing was measured`));
+        resolve(JSON.parse(out));
+      });
     });
   }
 

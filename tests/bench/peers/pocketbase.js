@@ -30,7 +30,7 @@ async function fill(stage, url, admin) {
   await api("PATCH", "/api/settings", { batch: { enabled: true, maxRequests: BATCH, timeout: 60 } });
   const first = await stage.must("GET", `/characters/${stage.ids.character[0]}`);
   const texts = Object.keys(first).filter((key) => typeof first[key] === "string" && !["id", "created_at", "updated_at"].includes(key));
-  await api("POST", "/api/collections", collection("characters", texts));
+  await api("POST", "/api/collections", collection("characters", texts, ["CREATE INDEX character_newest ON characters (created)"]));
   await api("POST", "/api/collections", collection("messages", ["conversation", "role", "author", "content"],
     ["CREATE INDEX message_of ON messages (conversation, created)"]));
   const insert = async (name, rows) => {
