@@ -49,7 +49,7 @@ static const char *read(struct arena *arena, const struct json_value *document,
     return NULL;
 }
 
-static const struct embed_remote_kind KIND = {
+const struct embed_remote_kind embed_ollama_kind = {
     .address = address, .write_body = write_body, .read = read, .has_old_form = true};
 
 static bool is_available(void) {
@@ -58,7 +58,7 @@ static bool is_available(void) {
 
 static struct embed_call *start(const struct embed_request *request, embed_done_fn done,
                                 void *ctx) {
-    return embed_remote_start(&KIND, request, done, ctx);
+    return embed_remote_start(&embed_ollama_kind, request, done, ctx);
 }
 
 const struct embed_port embed_ollama = {

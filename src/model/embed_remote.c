@@ -171,8 +171,7 @@ const char *embed_read_vector(struct arena *arena, const struct json_value *valu
     return NULL;
 }
 
-/* Makes every vector 1 long. NULL, or what is wrong with one of them. */
-static const char *normalise(struct embed_vectors *vectors) {
+const char *embed_remote_judge(struct embed_vectors *vectors) {
     for (size_t i = 0; i < vectors->count; i++) {
         float *row = vectors->values + i * vectors->dims;
         double sum = 0;
@@ -182,9 +181,9 @@ static const char *normalise(struct embed_vectors *vectors) {
             return "a vector has a number that is not finite";
         if (sum < 1e-20)
             return "a vector is all zeros";
-        float factor = (float)(1 / sqrt(sum));
+        double factor = 1 / sqrt(sum); /* too small for a float where values are at its end */
         for (size_t d = 0; d < vectors->dims; d++)
-            row[d] *= factor;
+            row[d] = (float)(row[d] * factor);
     }
     return NULL;
 }
@@ -221,7 +220,7 @@ static void read_answer(struct embed_call *call, const struct json_value *docume
     call->vectors = (struct embed_vectors){.count = call->part.count};
     const char *wrong = call->kind->read(&call->scratch, document, &call->part, &call->vectors);
     if (wrong == NULL)
-        wrong = normalise(&call->vectors);
+        wrong = embed_remote_judge(&call->vectors);
     if (wrong != NULL)
         fail(call, E_UPSTREAM, "The endpoint's answer cannot be used", str_from(wrong));
 }

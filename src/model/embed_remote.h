@@ -32,10 +32,15 @@ struct embed_remote_kind {
     bool has_old_form; /* asked, one text at a time, when the newer address is not there */
 };
 
+extern const struct embed_remote_kind embed_openai_kind, embed_ollama_kind;
+
 struct embed_call *embed_remote_start(const struct embed_remote_kind *kind,
                                       const struct embed_request *request, embed_done_fn done,
                                       void *ctx);
 void embed_remote_cancel(struct embed_call *call);
+
+/* Makes every vector 1 long. NULL, or what is wrong with one of them. */
+const char *embed_remote_judge(struct embed_vectors *vectors);
 
 /* --- for the adapters' readers ---------------------------------------------------------------- */
 /* One vector, an array of numbers or base64 of packed little-endian floats, as row `at` of

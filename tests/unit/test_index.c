@@ -28,9 +28,9 @@ enum { BUILTIN_DIMS = 64, REMOTE_DIMS = 96, WIDE_DIMS = 112 };
 struct note {
     bool is_there;
     int64_t space;
-    const char *text; /* sentences end with '.' */
-    int words;        /* how often its words were written */
-    double digest[2]; /* by slot: the sum of its vectors' first values */
+    const char *text;  /* sentences end with '.' */
+    _Atomic int words; /* how often they were written, by the writer */
+    double digest[2];  /* by slot: the sum of its vectors' first values */
 };
 static struct note notes[NOTES]; /* by item; 0 is none */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
