@@ -89,17 +89,18 @@ test("a page of twenty messages, the latest of a talk of sixty", { skip }, async
 
 // Each message is indexed in the background: some 170 allocations, nearly all of them FTS5's (a hash of its words, a segment written
 // with the commit) and the vector store's. They are counted here because they come with every message, though nobody waits for them.
+// A quick machine takes several messages into one batch; the ceiling is what they cost one by one.
 test("a message that is only stored", { skip }, async (context) => {
   const conversation = await talkOf(0);
-  await expectAtMost(context, { calls: 330, kb: 400 }, 50, () => say(conversation, { content: "a line", reply: false }));
+  await expectAtMost(context, { calls: 650, kb: 600 }, 50, () => say(conversation, { content: "a line", reply: false }));
 });
 
 test("a turn with the Understudy, early in a talk", { skip }, async (context) => {
   const conversation = await talkOf(0);
-  await expectAtMost(context, { calls: 900, kb: 1800 }, 10, () => say(conversation, { content: "Hello there." }));
+  await expectAtMost(context, { calls: 1600, kb: 2600 }, 10, () => say(conversation, { content: "Hello there." }));
 });
 
 test("a turn late in a talk of two hundred messages", { skip }, async (context) => {
   const conversation = await talkOf(200);
-  await expectAtMost(context, { calls: 950, kb: 1800 }, 10, () => say(conversation, { content: "Hello there." }));
+  await expectAtMost(context, { calls: 1650, kb: 2600 }, 10, () => say(conversation, { content: "Hello there." }));
 });
