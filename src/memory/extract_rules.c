@@ -29,7 +29,7 @@ static const char EMPTY_FIRST[] =
     "it that this them him her you me us how when what where why who there here these those everything nothing anything something "
     "everyone nobody someone if so too but not been had got to going doing being seeing hearing talking your yours";
 static const char EMPTY_ONLY[] =
-    "one ones lot lots bit things stuff day night time idea ideas all both each my their a an the way";
+    "themselves one ones lot lots bit things stuff day night time idea ideas all both each my their a an the way";
 /* What somebody has or is today and not tomorrow. */
 static const char PASSING[] =
     "question questions feeling idea point problem problems moment minute second lot bit few headache cold hunch look go chance choice "
@@ -47,7 +47,11 @@ static const char NO_PLACE[] =
 /* What people are, in capitals or not, and are not called. */
 static const char NO_NAME[] =
     "sorry hungry tired happy sad bored fine okay ok good great ready here back home late busy sick excited done confused glad sure serious right "
-    "wrong lost alone scared afraid angry mad cold hot drunk sober free single married not so very just really also still too in at on from with";
+    "wrong lost away alone scared afraid angry mad cold hot drunk sober free single married not so very just really also still too in at on from with";
+static const char NATIONS[] =
+    "german french english british scottish irish welsh american canadian mexican brazilian spanish portuguese italian dutch belgian swiss "
+    "austrian polish czech russian ukrainian greek turkish swedish norwegian danish finnish indian chinese japanese korean "
+    "australian catholic muslim jewish buddhist hindu christian";
 static const char NO_WISH[] =
     "think say believe know see hear be imagine hope pretend feel"; /* "I like to think" */
 
@@ -259,7 +263,14 @@ static bool is_empty_object(struct arena *arena, const struct pattern *row, stru
                    (row->kind[0] == 'p' || str_eq(str_from(row->predicate), STR("goal")));
     bool is_place = strstr(row->words, "<p") != NULL;
     struct str second = second_word(arena, object);
-    if (str_eq(str_from(row->predicate), STR("name")) && word_in(first, NO_NAME))
+    struct str predicate = str_from(row->predicate);
+    if (word_in(predicate, "name named") && (word_in(first, NO_NAME) || word_in(first, NATIONS)))
+        return true;
+    if (word_in(predicate, "plays speaks") &&
+        word_in(first, "with from the about for at in along") &&
+        strstr(row->words, "the <x") == NULL && strstr(row->words, "in a") == NULL)
+        return true;
+    if (word_in(predicate, "used_to") && word_in(first, NO_WISH))
         return true;
     if ((is_verb && word_in(second, NO_WISH)) ||
         (str_eq(str_from(row->predicate), STR("studies")) && word_in(first, "for with hard")))

@@ -257,7 +257,7 @@ const struct pattern pattern_rows[] = {
     /* --- what is coming --- */
     {"i have a|an|my <x", EVENT, "plans", .7, 0, "$1", "$S has a $1 $D.", PLAN},
     {"my <x is ?on", EVENT, "plans", .7, 0, "$1", "$S's $1 is $D.", PLAN},
-    {"i|we am|are going to ?the <p", EVENT, "plans", .65, 0, "$1", "$S is going to $1 $D.", PLAN},
+    {"i|we am|are going to <p", EVENT, "plans", .65, 0, "$1", "$S is going to $1 $D.", PLAN},
     {"i|we am|are flying|travelling|traveling|driving to <p", EVENT, "plans", .7, 0, "$1", "$S travels to $1 $D.", PLAN},
     {"i|we am|are visiting|meeting|seeing <x", EVENT, "plans", .65, 0, "$1", "$S is meeting or visiting $1 $D.", PLAN},
     {"i|we am|are getting married", EVENT, "plans", .9, 0, "wedding", "$S is getting married $D.", PLAN},
@@ -280,7 +280,6 @@ const struct pattern pattern_rows[] = {
     {"i no longer play|speak|drive|own|have <x", FACT, "has", .5, 0, "$1", "$S no longer has or does $1.", ENDS},
     {"i do not have a|an|my|the <x anymore|any", FACT, "has", .5, 0, "$1", "$S no longer has $1.", ENDS},
     {"i sold my <x", FACT, "has", .6, 0, "$1", "$S sold their $1.", ENDS},
-    {"i lost my <x", FACT, "has", .5, 0, "$1", "$S lost their $1.", ENDS},
     {"i stopped|quit playing <x", FACT, "plays", .5, 0, "$1", "$S no longer plays $1.", ENDS},
     {"i gave up <x", FACT, "likes", .5, 0, "$1", "$S gave up $1.", ENDS},
     {"i used to play <x", FACT, "used_to", .5, 0, "play $1", "$S used to play $1."},
@@ -301,10 +300,10 @@ const struct pattern pattern_rows[] = {
     {"i bought a|an|my|myself ?new <x", FACT, "has", .55, 0, "$1", "$S bought a $1."},
     {"i own a|an|the|my|@num <x", FACT, "has", .55, 0, "$1", "$S owns a $1."},
     {"i go <w every <x", FACT, "habit", .5, 0, "$1", "$S goes $1 every $2."},
-    {"i <w every <x", FACT, "habit", .45, 0, "$1", "$S usually does this every $2: $1."},
+    {"i run|swim|jog|train|meditate|pray|walk|cycle|write|read|cook|practise|practice|exercise|dance|paint every <x", FACT, "habit", .45, 0, "$0 every $1", "$S's habit: $0 every $1."},
     {"i wake|get up at <p", FACT, "habit", .4, 0, "wakes at $1", "$S gets up at $1."},
     {"i have got a|an <x", FACT, "has", .5, 0, "$1", "$S has a $1.", PATTERN_WHOLE_OBJECT},
-    {"i have a|an|my <x", FACT, "has", .5, 0, "$1", "$S has a $1.", PATTERN_WHOLE_OBJECT},
+    {"i have a|an <x", FACT, "has", .5, 0, "$1", "$S has a $1.", PATTERN_WHOLE_OBJECT},
 
     /* --- what one is --- */
     {"i am no longer a|an <x", FACT, "is", .5, 0, "$1", "$S is no longer a $1.", ENDS},

@@ -310,7 +310,7 @@ static bool walk_words(struct state *s, struct str element, const char *rest, si
     if (at >= s->count || !is_one_of(s->tokens[at].low, element))
         return false;
     if (str_find_char(element, '|', 0) >= 0)
-        s->match->word = s->tokens[at].low;
+        s->match->word = s->tokens[at].is_capital ? s->tokens[at].view : s->tokens[at].low;
     if (walk(s, rest, at + 1))
         return true;
     s->match->word = before;
@@ -320,7 +320,7 @@ static bool walk_words(struct state *s, struct str element, const char *rest, si
 static bool at_end(struct state *s, size_t at) {
     while (at < s->count && word_in(s->tokens[at].low, FILLERS))
         at++;
-    return at >= s->count || s->tokens[at].has_break;
+    return at >= s->count || s->tokens[at].has_break || word_in(s->tokens[at].low, "and but");
 }
 
 static bool walk(struct state *s, const char *words, size_t at) {
