@@ -136,7 +136,7 @@ describe("the words on the screen", () => {
       await turnAround(page);
       const found = [];
       const look = async (place) => {
-        await page.waitForLoadState("networkidle");
+        await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {}); // some pages go on asking
         assert.equal(await page.evaluate(() => document.documentElement.dir), "rtl");
         found.push(...(await trouble(page)).map((line) => `${place}: ${line}`));
       };
