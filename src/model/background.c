@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/metric.h"
 #include "loop/loop.h"
 #include "model/model.h"
@@ -41,31 +42,39 @@ struct background_call {
     struct route_call *call; /* NULL while it waits */
     struct timer patience;
     struct buf text;
-    int64_t model_id; /* that is asked now */
+    int64_t endpoint; /* where it is asked now */
+    int64_t model_id;
     struct str model_name;
     int64_t asked_us, first_us;
     bool is_patient; /* still waits for people's turns */
     bool is_cancelled, is_yielding;
 };
 
-/* How many turns of people are under way at each model. */
+/* How many turns of people are under way at each endpoint. */
 static struct {
-    int64_t model_id;
+    int64_t endpoint;
     int64_t turns;
 } people[PEOPLE_LIMIT];
 
 static struct list calls = {&calls, &calls};
 
-static int64_t *turns_at(int64_t model_id) {
+int64_t background_endpoint(const struct model *model) {
+    if (model == NULL)
+        return 0;
+    uint64_t hash = map_hash(model->base_url.at, model->base_url.len);
+    return (int64_t)(hash >> 2) + 1;
+}
+
+static int64_t *turns_at(int64_t endpoint) {
     for (size_t i = 0; i < PEOPLE_LIMIT; i++)
-        if (people[i].model_id == model_id)
+        if (people[i].endpoint == endpoint)
             return &people[i].turns;
     for (size_t i = 0; i < PEOPLE_LIMIT; i++)
         if (people[i].turns == 0) {
-            people[i].model_id = model_id;
+            people[i].endpoint = endpoint;
             return &people[i].turns;
         }
-    return &people[PEOPLE_LIMIT - 1].turns; /* more models than places: the last is shared */
+    return &people[PEOPLE_LIMIT - 1].turns; /* more endpoints than places: the last is shared */
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -91,6 +100,7 @@ static void on_began(void *ctx, const struct chat_endpoint *endpoint) {
     struct background_call *call = ctx;
     MAGIC_CHECK(call, CALL_MAGIC);
     call->model_id = endpoint->model_id;
+    call->endpoint = background_endpoint(model_find(endpoint->model_id));
     call->model_name = str_dup(&call->arena, endpoint->name);
     buf_clear(&call->text);
 }
@@ -131,15 +141,15 @@ static void end_waiting(void *ctx) {
 
 /* --- beginning -------------------------------------------------------------------------------- */
 
-static int64_t first_model(struct str route) {
+static const struct model *first_model(struct str route) {
     const struct model *models[ROUTE_LENGTH_LIMIT];
-    return model_route(route, models) > 0 ? models[0]->id : 0;
+    return model_route(route, models) > 0 ? models[0] : NULL;
 }
 
-static bool is_taken(int64_t model_id) {
+static bool is_taken(int64_t endpoint) {
     LIST_EACH(&calls, node) {
         const struct background_call *call = CONTAINER_OF(node, struct background_call, link);
-        if (call->call != NULL && call->model_id == model_id)
+        if (call->call != NULL && call->endpoint == endpoint)
             return true;
     }
     return false;
@@ -148,9 +158,9 @@ static bool is_taken(int64_t model_id) {
 static const struct route_events EVENTS = {
     .began = on_began, .delta = on_delta, .done = on_done, .failed = on_failed};
 
-static void begin(struct background_call *call, int64_t model_id) {
+static void begin(struct background_call *call, int64_t endpoint) {
     timer_stop(&call->patience);
-    call->model_id = model_id;
+    call->endpoint = endpoint;
     call->asked_us = clock_mono_us();
     metric_add(&calls_started, 1);
     call->call = route_start(call->route, call->request, &EVENTS, call);
@@ -160,18 +170,18 @@ static void look(void *ctx) {
     (void)ctx;
     LIST_EACH_SAFE(&calls, node) {
         struct background_call *call = CONTAINER_OF(node, struct background_call, link);
-        int64_t model_id = first_model(call->route);
-        if (call->call != NULL || call->is_cancelled || is_taken(model_id) ||
-            (call->is_patient && *turns_at(model_id) > 0))
+        int64_t endpoint = background_endpoint(first_model(call->route));
+        if (call->call != NULL || call->is_cancelled || is_taken(endpoint) ||
+            (call->is_patient && *turns_at(endpoint) > 0))
             continue;
-        begin(call, model_id);
+        begin(call, endpoint);
     }
 }
 
 static void lose_patience(void *ctx) {
     struct background_call *call = ctx;
     MAGIC_CHECK(call, CALL_MAGIC);
-    const struct model *model = model_find(first_model(call->route));
+    const struct model *model = first_model(call->route);
     call->is_patient = model != NULL && model_is_local(model);
     look(NULL);
 }
@@ -208,22 +218,22 @@ void background_cancel(struct background_call *call) {
 
 /* --- people ----------------------------------------------------------------------------------- */
 
-void background_yield(int64_t model_id, bool is_local) {
-    ++*turns_at(model_id);
+void background_yield(int64_t endpoint, bool is_local) {
+    ++*turns_at(endpoint);
     LIST_EACH_SAFE(&calls, node) {
         struct background_call *call = CONTAINER_OF(node, struct background_call, link);
-        if (!is_local || call->call == NULL || call->model_id != model_id || call->is_yielding ||
+        if (!is_local || call->call == NULL || call->endpoint != endpoint || call->is_yielding ||
             call->is_cancelled)
             continue;
         call->is_yielding = true;
         metric_add(&calls_yielded, 1);
-        log_info("model", "background call gave way to a turn", LF_ID("model", model_id));
+        log_info("model", "background call gave way to a turn", LF_ID("model", call->model_id));
         route_cancel(call->call);
     }
 }
 
-void background_resume(int64_t model_id) {
-    int64_t *turns = turns_at(model_id);
+void background_resume(int64_t endpoint) {
+    int64_t *turns = turns_at(endpoint);
     if (*turns > 0)
         --*turns;
     if (*turns == 0)

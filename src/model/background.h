@@ -29,6 +29,9 @@ struct background_call *background_start(struct str route, struct chat_request *
 void background_cancel(struct background_call *call); /* done(E_CANCELLED) comes, later */
 
 /* --- for route.c ------------------------------------------------------------------------------ */
-/* A person's call begins and ends at a model. */
-void background_yield(int64_t model_id, bool is_local);
-void background_resume(int64_t model_id);
+/* Models of one address are one endpoint; 0: none. */
+struct model;
+int64_t background_endpoint(const struct model *model);
+/* A person's call begins and ends at an endpoint. */
+void background_yield(int64_t endpoint, bool is_local);
+void background_resume(int64_t endpoint);

@@ -59,9 +59,9 @@ struct route_call {
     void *ctx;
     int64_t models[ROUTE_LENGTH_LIMIT]; /* 0 stands for the Understudy */
     size_t count, at;                   /* `at` is asked now */
-    int64_t held_id;                    /* the model at which background calls wait for this one */
-    int64_t reply_tokens;               /* what the caller asked for */
-    struct arena arena;                 /* of the endpoint that is asked now; begins in `room` */
+    int64_t held;         /* the endpoint at which background calls wait for this one */
+    int64_t reply_tokens; /* what the caller asked for */
+    struct arena arena;   /* of the endpoint that is asked now; begins in `room` */
     char room[512];
     struct queue_place place; /* at the model at `at`, or waiting for it */
     const struct chat_port *port;
@@ -233,15 +233,15 @@ static void call_free(struct route_call *call) {
 
 /* A person's turn is at this model now (0: at none any more). */
 static void hold(struct route_call *call, int64_t model_id) {
-    if (call->request->is_background || call->held_id == model_id)
-        return;
-    if (call->held_id != 0)
-        background_resume(call->held_id);
-    call->held_id = model_id;
     const struct model *model = model_id ? model_find(model_id) : NULL;
-    if (model_id != 0)
-        background_yield(model_id,
-                         model != NULL && (model_is_local(model) || model->concurrency > 0));
+    int64_t endpoint = background_endpoint(model);
+    if (call->request->is_background || call->held == endpoint)
+        return;
+    if (call->held != 0)
+        background_resume(call->held);
+    call->held = endpoint;
+    if (endpoint != 0)
+        background_yield(endpoint, model_is_local(model) || model->concurrency > 0);
 }
 
 static void clear_endpoint(struct route_call *call) {
