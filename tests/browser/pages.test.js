@@ -37,7 +37,7 @@ describe("every page in every light", () => {
       const found = await axe(page, "sign-in");
       await signIn(page, server);
       const places = ["/", chat, character, `${character}/edit`, "/character/new", "/profile", "/profile/personas", "/profile/sessions",
-        "/profile/keys", "/chats", "/admin", "/admin/people", "/admin/models", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
+        "/profile/keys", "/chats", "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
       for (const place of places) {
         await page.goto(server.url + place);
         await page.getByRole("heading", { level: 1 }).first().waitFor({ state: "attached" });

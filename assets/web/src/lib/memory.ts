@@ -1,6 +1,25 @@
 // How what is remembered is put in order for people: facts by kind, in the order in which one would tell them; what was replaced apart; and
 // of the many shares of a score those that decided.
 
+import { words } from './i18n.svelte';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** A day as people say it: "today", "yesterday", "3 March", "3 March 2024". Since when something is so needs no clock. */
+export function dayOf(iso: string, now = new Date(), locale = words.locale): string {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) {
+    return '';
+  }
+  const midnight = (day: Date): number => new Date(day.getFullYear(), day.getMonth(), day.getDate()).getTime();
+  const ago = Math.round((midnight(now) - midnight(at)) / DAY_MS);
+  if (ago === 0 || ago === 1) {
+    return new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(-ago, 'day');
+  }
+  const year = at.getFullYear() === now.getFullYear() ? {} : ({ year: 'numeric' } as const);
+  return at.toLocaleDateString(locale, { day: 'numeric', month: 'long', ...year });
+}
+
 export interface FactLike {
   id: string;
   kind: 'fact' | 'preference' | 'relationship' | 'event';
