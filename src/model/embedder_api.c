@@ -111,7 +111,9 @@ static const char *state_of(const struct encoder *encoder, int64_t waiting) {
         return "unavailable";
     if (encoder->trouble[0])
         return "failing";
-    return waiting > 0 || the_index.words_rebuild.is_there ? "working" : "ready";
+    bool is_rebuilding =
+        the_index.words_rebuild.is_there || the_index.rebuilds[ENCODER_ACTIVE].is_there;
+    return waiting > 0 || is_rebuilding ? "working" : "ready";
 }
 
 static void reply_embedder(struct request *request) {
