@@ -139,13 +139,13 @@ static struct str own_words(struct arena *arena, struct str text, bool is_charac
 struct reader {
     struct arena *arena;
     struct token *tokens;
-    size_t token_count;
+    size_t token_count, token_room;
     struct clause *clauses;
-    size_t clause_count;
+    size_t clause_count, clause_room;
 };
 
 static void add_token(struct reader *reader, struct str view, struct str low, bool has_break) {
-    if (reader->token_count == TOKENS_LIMIT)
+    if (reader->token_count == reader->token_room)
         return;
     bool is_capital = view.len > 0 && view.at[0] >= 'A' && view.at[0] <= 'Z';
     uint32_t code = 0;
@@ -277,7 +277,7 @@ static void add_clause(struct reader *reader, const struct token *tokens, size_t
     while (count > 0 && word_in(tokens[count - 1].low, JOINS))
         count--;
     /* "may" the month and "May" the name are capitals in the middle of a sentence. */
-    if (count == 0 || reader->clause_count == CLAUSES_LIMIT)
+    if (count == 0 || reader->clause_count == reader->clause_room)
         return;
     if (has_unreal(tokens, count)) {
         bool is_month = false;
@@ -340,10 +340,15 @@ static bool ends_sentence(struct str text, size_t at) {
 }
 
 struct clause *clauses_of(struct arena *arena, struct str text, bool is_character, size_t *count) {
-    struct reader reader = {.arena = arena};
-    reader.tokens = ARENA_ARRAY(arena, struct token, TOKENS_LIMIT);
-    reader.clauses = ARENA_ARRAY(arena, struct clause, CLAUSES_LIMIT);
     struct str own = own_words(arena, text_repair(arena, text), is_character);
+    /* A word has a letter and an end, and may become two; a clause has two words. */
+    size_t room = own.len + 2 < TOKENS_LIMIT ? own.len + 2 : TOKENS_LIMIT;
+    struct reader reader = {.arena = arena,
+                            .token_room = room,
+                            .clause_room =
+                                room / 2 + 1 < CLAUSES_LIMIT ? room / 2 + 1 : CLAUSES_LIMIT};
+    reader.tokens = ARENA_ARRAY(arena, struct token, reader.token_room);
+    reader.clauses = ARENA_ARRAY(arena, struct clause, reader.clause_room);
     size_t from = 0;
     for (size_t i = 0; i <= own.len; i++) {
         if (i < own.len && !ends_sentence(own, i))

@@ -47,10 +47,14 @@ static size_t content_stems(struct arena *arena, struct str text, size_t limit, 
 struct card_guard *card_guard_new(struct arena *arena, const struct memory_cast *cast) {
     struct card_guard *guard = ARENA_NEW(arena, struct card_guard);
     guard->cast = cast;
-    guard->stems = ARENA_ARRAY(arena, struct str, CARD_WORDS);
-    for (size_t i = 0; i < cast->card_count && guard->count < CARD_WORDS; i++)
-        guard->count += content_stems(arena, cast->cards[i], CARD_WORDS - guard->count,
-                                      guard->stems + guard->count);
+    size_t bytes = 0;
+    for (size_t i = 0; i < cast->card_count; i++)
+        bytes += cast->cards[i].len;
+    size_t room = bytes / 2 + 1 < CARD_WORDS ? bytes / 2 + 1 : CARD_WORDS;
+    guard->stems = ARENA_ARRAY(arena, struct str, room);
+    for (size_t i = 0; i < cast->card_count && guard->count < room; i++)
+        guard->count +=
+            content_stems(arena, cast->cards[i], room - guard->count, guard->stems + guard->count);
     return guard;
 }
 
