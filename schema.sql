@@ -271,6 +271,31 @@ CREATE VIRTUAL TABLE character_words USING fts5 (
 -- Names again as trigrams, for words that are typed wrong.
 CREATE VIRTUAL TABLE character_trigrams USING fts5 (name, tags, tokenize = "trigram");
 
+-- Documents that a character knows, as they were read: the file itself is not kept, its text is, in chunks.
+CREATE TABLE knowledge_document (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    character_id INTEGER NOT NULL REFERENCES character (id) ON DELETE CASCADE,
+    name         TEXT    NOT NULL,                -- of the file, as it was sent
+    bytes        INTEGER NOT NULL,                -- of the file
+    chunk_count  INTEGER NOT NULL,
+    added_by     INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX knowledge_document_of ON knowledge_document (character_id, id);
+
+CREATE TABLE knowledge_chunk (
+    id           INTEGER NOT NULL PRIMARY KEY,
+    document_id  INTEGER NOT NULL REFERENCES knowledge_document (id) ON DELETE CASCADE,
+    character_id INTEGER NOT NULL,                -- of the document: a search asks for it
+    place        INTEGER NOT NULL,
+    heading      TEXT    NOT NULL,                -- "The harbour > The lighthouse"; '' before any heading
+    content      TEXT    NOT NULL
+) STRICT;
+CREATE INDEX knowledge_chunk_of ON knowledge_chunk (document_id, place);
+CREATE INDEX knowledge_chunk_by_character ON knowledge_chunk (character_id, id);
+-- Words of the chunks; rowid = knowledge_chunk.id; written and removed with them by knowledge_store.c.
+CREATE VIRTUAL TABLE knowledge_words USING fts5 (heading, content, tokenize = "porter unicode61 remove_diacritics 2");
+
 CREATE TABLE lorebook (
     id                 INTEGER NOT NULL PRIMARY KEY,
     owner_id           INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,

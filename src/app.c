@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "character/character.h"
 #include "character/character_api.h"
+#include "character/knowledge.h"
 #include "character/likeness.h"
 #include "conversation/conversation_api.h"
 #include "conversation/import_api.h"
@@ -86,41 +87,24 @@ const struct setting *const app_settings[] = {
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,
-    setup_routes,
-    account_routes,
-    session_routes,
-    profile_routes,
-    people_routes,
-    character_routes,
-    discovery_routes,
-    character_file_routes,
-    lore_routes,
-    model_routes,
-    embedder_routes,
-    conversation_routes,
-    preview_routes,
-    import_routes,
-    recall_routes,
-    memory_routes,
-    message_routes,
-    say_routes,
-    live_routes,
-    ws_routes,
-    settings_routes,
-    job_routes,
-    admin_routes,
-    openapi_routes,
-    NULL,
+    health_routes,    setup_routes,        account_routes,
+    session_routes,   profile_routes,      people_routes,
+    character_routes, discovery_routes,    character_file_routes,
+    knowledge_routes, lore_routes,         model_routes,
+    embedder_routes,  conversation_routes, preview_routes,
+    import_routes,    recall_routes,       memory_routes,
+    message_routes,   say_routes,          live_routes,
+    ws_routes,        settings_routes,     job_routes,
+    admin_routes,     openapi_routes,      NULL,
 };
 
 static const struct job_kind *const job_tables[] = {
     character_jobs, conversation_jobs, account_jobs, blob_jobs, index_jobs, memory_jobs, NULL};
 
 /* What can be found by its words and by meaning; a rebuild goes in this order. */
-const struct index_kind *const app_index_kinds[] = {&character_kind,      &memory_message_kind,
-                                                    &memory_kind_fact,    &memory_kind_episode,
-                                                    &memory_kind_summary, NULL};
+const struct index_kind *const app_index_kinds[] = {
+    &character_kind,   &knowledge_kind,      &knowledge_kind,      &memory_message_kind,
+    &memory_kind_fact, &memory_kind_episode, &memory_kind_summary, NULL};
 
 /* Which features refer to blobs. */
 static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blob, NULL};

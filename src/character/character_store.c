@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include "character/knowledge.h"
+
 #include "base/banned.h"
 
 #define MAY_BY_TIER                                          \
@@ -378,7 +380,7 @@ enum err character_store_ids_after(struct db *db, int64_t after, size_t limit, i
     *count = 0;
     struct stmt *s = DB_SQL(db, "SELECT id FROM character WHERE id > :after AND deleted_at IS NULL "
                                 "ORDER BY id LIMIT :limit");
-    bind_id(s, ":after", after);
+    bind_int(s, ":after", after); /* 0 is the beginning, no NULL */
     bind_int(s, ":limit", (int64_t)limit);
     while (*count < limit && stmt_row(s))
         ids[(*count)++] = column_id(s, 0);
@@ -591,6 +593,8 @@ enum err character_store_set_deleted(struct tx *tx, int64_t id, int64_t deleted_
 
 static enum err delete_for_good(struct tx *tx, int64_t id) {
     enum err err = remove_from_index(tx, id);
+    if (err == E_OK)
+        err = knowledge_drop(tx, id);
     if (err != E_OK)
         return err;
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM character WHERE id = :id");

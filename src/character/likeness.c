@@ -8,6 +8,7 @@
 #include "character/likeness.h"
 
 #include "character/character_store.h"
+#include "character/document.h"
 
 #include <stdlib.h>
 
@@ -30,36 +31,9 @@ static void add_piece(struct pieces *pieces, struct str text) {
         pieces->items[pieces->count++] = str_dup(pieces->arena, text);
 }
 
-/* No character is split. */
-static size_t utf8_cut(struct str text, size_t bytes) {
-    while (bytes > 0 && ((unsigned char)text.at[bytes] & 0xC0) == 0x80)
-        bytes--;
-    return bytes;
-}
-
-/* Where a stretch of at most STRETCH_BYTES ends: after a sentence or a line, else a word. */
-static size_t stretch_end(struct str text) {
-    if (text.len <= STRETCH_BYTES)
-        return text.len;
-    size_t word = 0;
-    for (size_t i = STRETCH_BYTES; i > STRETCH_BYTES / 2; i--) {
-        char c = text.at[i - 1], next = text.at[i];
-        if (c == '\n' || ((c == '.' || c == '!' || c == '?') && next == ' '))
-            return i;
-        if (word == 0 && next == ' ')
-            word = i;
-    }
-    return word > 0 ? word : utf8_cut(text, STRETCH_BYTES);
-}
-
 static void add_stretches(struct pieces *pieces, struct str text) {
-    while (text.len > 0 && pieces->count < PIECES_LIMIT) {
-        size_t end = stretch_end(text);
-        if (end == 0)
-            return; /* no letter fits: not UTF-8 that this program stored */
-        add_piece(pieces, (struct str){text.at, end});
-        text = (struct str){text.at + end, text.len - end};
-    }
+    while (text.len > 0 && pieces->count < PIECES_LIMIT)
+        add_piece(pieces, stretch_take(&text, STRETCH_BYTES));
 }
 
 static enum err load(struct db *db, struct arena *arena, int64_t item,

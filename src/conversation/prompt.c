@@ -43,6 +43,7 @@ enum priority {
     PRIORITY_NOTE = 75,
     PRIORITY_RECENT = 70,
     PRIORITY_LORE = 60,
+    PRIORITY_KNOWLEDGE = 59,
     PRIORITY_MEMORY = 58,
     PRIORITY_SUMMARY = 56,
     PRIORITY_HISTORY = 50,
@@ -58,6 +59,7 @@ enum priority {
 #define LORE_SHARE          4
 #define NOTE_SHARE          8
 #define MEMORY_SHARE        5 /* a fifth of the budget for what is remembered, an eighth for the summary */
+#define KNOWLEDGE_SHARE     5 /* likewise of what documents say */
 #define SUMMARY_SHARE       8
 #define FIXED_PARTS         12
 #define LEAST_USEFUL_TOKENS 24 /* of a cut description or example */
@@ -178,6 +180,10 @@ static struct str join_lore(const struct builder *b, bool constant) {
 static void add_remembered(struct builder *b) {
     const struct prompt_input *input = b->input;
     int64_t budget = b->prompt->budget_tokens;
+    struct str quoted = prompt_knowledge_text(b->arena, input->knowledge, input->knowledge_count,
+                                              budget / KNOWLEDGE_SHARE, input->tokens_scale);
+    if (quoted.len > 0)
+        add(b, "knowledge", CHAT_SYSTEM, PRIORITY_KNOWLEDGE, quoted);
     if (input->summary.len > 0) {
         struct prompt_part *part =
             add(b, "summary", CHAT_SYSTEM, PRIORITY_SUMMARY,
@@ -289,8 +295,9 @@ static void place(struct builder *b, struct prompt_part *part) {
 static void fill(struct builder *b) {
     static const int priorities[] = {PRIORITY_NEWEST,  PRIORITY_SYSTEM,      PRIORITY_DESCRIPTION,
                                      PRIORITY_PERSONA, PRIORITY_PERSONALITY, PRIORITY_NOTE,
-                                     PRIORITY_RECENT,  PRIORITY_LORE,        PRIORITY_MEMORY,
-                                     PRIORITY_SUMMARY, PRIORITY_HISTORY,     PRIORITY_EXAMPLES};
+                                     PRIORITY_RECENT,  PRIORITY_LORE,        PRIORITY_KNOWLEDGE,
+                                     PRIORITY_MEMORY,  PRIORITY_SUMMARY,     PRIORITY_HISTORY,
+                                     PRIORITY_EXAMPLES};
     struct prompt *prompt = b->prompt;
     for (size_t p = 0; p < sizeof priorities / sizeof priorities[0]; p++)
         for (size_t i = 0; i < prompt->part_count; i++) {
@@ -307,7 +314,8 @@ static void fill(struct builder *b) {
 static bool is_prefix(const struct prompt_part *part) {
     return part->message_id == 0 && strcmp(part->name, "author_note") != 0 &&
            strcmp(part->name, "post_history") != 0 && strcmp(part->name, "lore") != 0 &&
-           strcmp(part->name, "summary") != 0 && strcmp(part->name, "memories") != 0;
+           strcmp(part->name, "summary") != 0 && strcmp(part->name, "memories") != 0 &&
+           strcmp(part->name, "knowledge") != 0;
 }
 
 /* Neighbouring parts of the stable prefix become one system message; everything else is a message
@@ -451,6 +459,10 @@ void prompt_write(struct json *json, const struct prompt_input *input,
     for (size_t i = 0; i < input->lore_count; i++)
         lore_write(json, &input->lore[i]);
     json_array_end(json);
+    JSON_ARRAY(json, "knowledge");
+    for (size_t i = 0; i < input->knowledge_count; i++)
+        prompt_knowledge_write(json, &input->knowledge[i]);
+    json_array_end(json);
     JSON_ARRAY(json, "memories");
     for (size_t i = 0; i < input->memory_count; i++)
         prompt_memory_write(json, &input->memories[i]);
@@ -492,6 +504,7 @@ static const struct field prompt_rows[] = {
     {"history_cut", FIELD_BOOL, .is_required = true, .help = "Older messages did not fit."},
     {"parts", FIELD_OBJECTS, .shape = &part_shape, .is_list = true, .is_required = true, .help = "In the order in which they are sent."},
     {"lore", FIELD_OBJECTS, .shape = &lore_shape, .is_list = true, .is_required = true, .help = "Which lore fired and why."},
+    {"knowledge", FIELD_OBJECTS, .shape = &prompt_knowledge_shape, .is_list = true, .is_required = true, .help = "What was looked up in documents, and why."},
     {"memories", FIELD_OBJECTS, .shape = &prompt_memory_shape, .is_list = true, .is_required = true, .help = "What was remembered, and why."},
     {0}};
 const struct shape prompt_shape = {"Prompt", prompt_rows, "The exact prompt of a reply, in its parts."};

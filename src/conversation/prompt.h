@@ -6,6 +6,7 @@
 
 #include "character/character.h"
 #include "conversation/conversation.h"
+#include "conversation/prompt_knowledge.h"
 #include "conversation/prompt_memory.h"
 #include "lore/activate.h"
 
@@ -21,6 +22,8 @@ struct prompt_input {
     size_t lore_count;
     struct prompt_memory *memories; /* best first; what had no room is marked */
     size_t memory_count;
+    struct prompt_knowledge *knowledge; /* best first; what had no room is marked */
+    size_t knowledge_count;
     struct str summary;            /* what stands for the talk that is not sent; STR_NONE */
     const struct message *history; /* newest first */
     size_t history_count;

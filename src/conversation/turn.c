@@ -89,6 +89,7 @@ struct str turn_message_text(struct arena *arena, const struct message *message)
  */
 
 static void turn_free(struct turn *turn) {
+    turn_stop_consulting(turn);
     turn_forget_memories(turn);
     list_remove(&turn->to_tell);
     timer_stop(&turn->batch_timer);

@@ -74,6 +74,9 @@ struct turn {
     size_t history_count;
     struct lore_hit *lore;
     size_t lore_count;
+    struct turn_knowledge *consulting;  /* under way; see turn_knowledge.c */
+    struct prompt_knowledge *knowledge; /* best first */
+    size_t knowledge_count;
     struct turn_memory *remembering; /* under way; see turn_memory.c */
     struct prompt_memory *memories;  /* best first */
     size_t memory_count;
@@ -141,9 +144,16 @@ void turn_event_publish(struct event *event, const struct turn *turn, const char
 /* --- turn_prepare.c: the prompt again, with what has been remembered since --------------------- */
 void turn_assemble(struct turn *turn);
 
+/* --- turn_knowledge.c --------------------------------------------------------------------------- */
+/* Begins to look up what the character's documents say to this. */
+void turn_consult(struct turn *turn);
+void turn_stop_consulting(struct turn *turn);
+
 /* --- turn_memory.c ------------------------------------------------------------------------------ */
 /* Begins to remember what is not in the assembled prompt, if there is any. */
 void turn_remember(struct turn *turn);
+/* What the character is to answer: the newest thing that a person said. */
+struct str turn_question(const struct turn *turn);
 /* Facts that stood in the prompt were used. Writer thread, with the record of the prompt. */
 enum err writer_keep_memories(struct tx *tx, const struct turn *turn, int64_t now);
 /* What is under way is for nobody any more. */

@@ -60,8 +60,7 @@ static int64_t sent_from(const struct turn *turn) {
     return prompt->is_history_cut ? from : 0;
 }
 
-/* What the character is to answer: the newest thing that a person said. */
-static struct str question_of(const struct turn *turn) {
+struct str turn_question(const struct turn *turn) {
     for (size_t i = 0; i < turn->history_count; i++)
         if (str_eq(turn->history[i].role, STR("user")))
             return turn->history[i].content;
@@ -166,7 +165,7 @@ static bool is_shared(const struct turn *turn) {
 void turn_remember(struct turn *turn) {
     turn_forget_memories(turn);
     int64_t before = sent_from(turn);
-    struct str question = question_of(turn);
+    struct str question = turn_question(turn);
     bool has_others = is_shared(turn);
     if (before == 0 && !has_others)
         return;
@@ -207,9 +206,10 @@ void turn_forget_memories(struct turn *turn) {
 }
 
 enum step stage_remember(struct turn *turn) {
-    if (turn->remembering != NULL && turn->err == E_OK)
+    if ((turn->remembering != NULL || turn->consulting != NULL) && turn->err == E_OK)
         return WAIT;
-    if ((turn->memory_count > 0 || turn->summary.len > 0) && turn->err == E_OK)
+    bool has_more = turn->memory_count > 0 || turn->knowledge_count > 0 || turn->summary.len > 0;
+    if (has_more && turn->err == E_OK)
         turn_assemble(turn);
     return NEXT;
 }

@@ -330,6 +330,8 @@ void turn_assemble(struct turn *turn) {
         .lore_count = turn->lore_count,
         .memories = turn->memories,
         .memory_count = turn->memory_count,
+        .knowledge = turn->knowledge,
+        .knowledge_count = turn->knowledge_count,
         .summary = turn->summary,
         .history = turn->history,
         .history_count = turn->history_count,
@@ -353,9 +355,13 @@ enum step stage_assemble(struct turn *turn) {
         return NEXT;
     turn->memories = NULL;
     turn->memory_count = 0;
+    turn->knowledge = NULL;
+    turn->knowledge_count = 0;
     turn->summary = STR_NONE;
     turn_assemble(turn);
-    if (turn->err == E_OK)
+    if (turn->err == E_OK) {
+        turn_consult(turn);
         turn_remember(turn);
+    }
     return NEXT;
 }

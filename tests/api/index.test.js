@@ -16,7 +16,7 @@ const SENTENCES = ["The lamp is lit.", "It rains in Lisbon again.", "My brother 
 const line = (n) => `${SENTENCES[n % 10]} ${SENTENCES[(n * 7 + 3) % 10]} This is number ${n}.`;
 
 const embedder = async (t) => (await t.api("GET", "/admin/embedder")).json;
-const settled = (t, timeout_ms = 30000 * SLOW) => until(async () => {
+const settled = (t, timeout_ms = 240000 * SLOW) => until(async () => {
   const now = await embedder(t);
   return now.vectors_pending === 0 && now.words_pending === 0 && now.next === null && now.state === "ready" && now;
 }, "everything is embedded", timeout_ms);

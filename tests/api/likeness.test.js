@@ -22,7 +22,7 @@ after(() => t.stop());
 const settled = () => until(async () => {
   const { json } = await t.api("GET", "/admin/embedder");
   return json.words_pending + json.vectors_pending === 0;
-}, "everything is indexed", 30000);
+}, "everything is indexed", 240000);
 const names = (answer) => answer.json.items.map((row) => row.name);
 const meant = (q, more = "", options) => t.api("GET", `/characters/search?sort=meaning&q=${encodeURIComponent(q)}${more}`, undefined, options);
 

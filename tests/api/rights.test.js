@@ -13,6 +13,7 @@ before(async () => {
   const character = (await t.api("POST", "/characters", { name: "Private Ada", first_mes: "Hello.", visibility: "private",
     character_book: { entries: [{ keys: ["clock"], content: "It ticks.", enabled: true, insertion_order: 1, extensions: {} }], extensions: {} } })).json;
   const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
+  const document = (await t.api("POST", `/characters/${character.id}/knowledge?name=a.md`, "# A\n\nText.", { headers: { "content-type": "text/markdown" } })).json.id;
   const said = (await t.api("POST", `/conversations/${conversation.id}/messages`, { content: "A secret." })).json;
   const persona = (await t.api("POST", "/users/me/personas", { name: "Me" })).json;
   const key = (await t.api("POST", "/auth/api-keys", { name: "k", scopes: ["read"] })).json;
@@ -22,7 +23,7 @@ before(async () => {
   const book = books.find((item) => item.character_id === character.id) ?? books[0];
   const entries = book ? (await t.api("GET", `/lorebooks/${book.id}/entries`)).json?.items ?? [] : [];
   const fact = (await t.api("POST", `/memory/${conversation.id}/facts`, { text: "The key is under the mat." })).json;
-  mine = { fact: fact.id, character: character.id, conversation: conversation.id, message: said.reply.id, persona: persona.id, key: key.id, session: session.id,
+  mine = { fact: fact.id, document, character: character.id, conversation: conversation.id, message: said.reply.id, persona: persona.id, key: key.id, session: session.id,
     invite: invite.id, book: book?.id, entry: entries[0]?.id, model: "0000000000001", user: t.owner.user.id };
 });
 after(() => t.stop());
@@ -34,7 +35,7 @@ function fill(path) {
     ["/favorites/{character_id}", "character"]];
   const kind = kinds.find(([piece]) => path.includes(piece))?.[1];
   return path.replace("{message_id}", mine.message).replace(/\{(eid|entry_id)\}/, mine.entry ?? "0000000000001").replace("{character_id}", mine.character)
-    .replace("{conversation_id}", mine.conversation).replace("{fact_id}", mine.fact).replace("{job_id}", "0000000000001")
+    .replace("{conversation_id}", mine.conversation).replace("{fact_id}", mine.fact).replace("{document_id}", mine.document).replace("{job_id}", "0000000000001")
     .replace("{id}", mine[kind] ?? "0000000000001").replace(/\{(n|revision)\}/, "1").replace(/\{(key|blob)\}/, "0".repeat(64));
 }
 

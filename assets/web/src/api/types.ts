@@ -544,6 +544,19 @@ export interface Job {
   updated_at: string;
 }
 
+export interface KnowledgeDocument {
+  /** The document. */
+  id: string;
+  /** As it was sent. */
+  name: string;
+  /** Of the file. */
+  bytes: number;
+  /** In how many pieces it is known. */
+  chunks: number;
+  /** Since when. */
+  created_at: string;
+}
+
 export interface Lately {
   /** Messages, replies among them. */
   messages: number;
@@ -861,8 +874,31 @@ export interface Prompt {
   parts: PromptPart[];
   /** Which lore fired and why. */
   lore: PromptLore[];
+  /** What was looked up in documents, and why. */
+  knowledge: PromptKnowledge[];
   /** What was remembered, and why. */
   memories: PromptMemory[];
+}
+
+export interface PromptKnowledge {
+  /** The document. */
+  document_id: string;
+  /** Its name. */
+  document: string;
+  /** Where in it; empty before any heading. */
+  heading: string;
+  /** What it says. */
+  text: string;
+  /** How well it fits what was just said: meaning and half of words. */
+  score: number;
+  /** Cosine; 0 where it was found by words alone. */
+  meaning: number;
+  /** Share of the words of what was said that it has. */
+  words: number;
+  /** Estimate. */
+  tokens: number;
+  /** It was found, but there was no room for it. */
+  dropped: boolean;
 }
 
 export interface PromptLore {
