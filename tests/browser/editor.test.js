@@ -54,4 +54,17 @@ describe("writing a character", () => {
     assert.match((await server.api("GET", `/characters/${id}`)).json.description, /stars/);
     assert.deepEqual(faults, []);
   });
+
+  it("editor: a character is given a document, and it is taken away again", async () => {
+    await page.goto(`${server.url}/character/${id}/edit`);
+    await page.locator("section[aria-labelledby=knowledge] input[type=file]").setInputFiles({ name: "stars.md", mimeType: "text/markdown", buffer: Buffer.from("# Stars\n\nThere are four thousand.\n\n# Moons\n\nOne.") });
+    await page.getByText("2 pieces").waitFor();
+    assert.deepEqual((await server.api("GET", `/characters/${id}/knowledge`)).json.items.map((row) => row.name), ["stars.md"]);
+    await page.getByRole("button", { name: "Remove stars.md" }).click();
+    await page.getByText("stars.md and its 2 pieces are gone for good").waitFor();
+    await page.getByRole("button", { name: "Remove", exact: true }).click();
+    await page.getByText("2 pieces").waitFor({ state: "detached" });
+    assert.deepEqual((await server.api("GET", `/characters/${id}/knowledge`)).json.items, []);
+    assert.deepEqual(faults, []);
+  });
 });

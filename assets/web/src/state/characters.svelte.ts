@@ -2,7 +2,7 @@
 
 import { client } from '../api/client';
 import type { Id, Page } from '../api/common';
-import type { Character, CharacterRevision, CharacterRevisionWhole, CharacterSummary, ImportReport, Prompt, Tag } from '../api/types';
+import type { Character, CharacterRevision, CharacterRevisionWhole, CharacterSummary, ImportReport, KnowledgeDocument, Prompt, Tag } from '../api/types';
 
 export type CharacterDraft = Partial<Character>;
 /** The texts that a prompt is made of. */
@@ -139,6 +139,18 @@ class Characters {
   /** What an earlier revision said becomes the newest one. */
   bringBack(id: Id, n: number): Promise<Character> {
     return client.post<Character>(`/characters/${id}/revisions/${n}/restore`);
+  }
+
+  async knowledge(id: Id): Promise<KnowledgeDocument[]> {
+    return (await client.get<Page<KnowledgeDocument>>(`/characters/${id}/knowledge`)).items;
+  }
+
+  addKnowledge(id: Id, file: File): Promise<KnowledgeDocument> {
+    return client.call<KnowledgeDocument>('POST', `/characters/${id}/knowledge`, { file, query: { name: file.name.slice(0, 200) } });
+  }
+
+  removeKnowledge(id: Id, document: Id): Promise<void> {
+    return client.delete(`/characters/${id}/knowledge/${document}`);
   }
 
   async setAvatar(id: Id, picture: File): Promise<void> {
