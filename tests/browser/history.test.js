@@ -64,6 +64,20 @@ describe("what a talk was", () => {
     assert.equal(await page.locator("li.message.mine", { hasText: "After the second reply." }).count(), 0);
   });
 
+  it("history: the keys that people know: another reply, going on, editing what was said last", async () => {
+    await composer(page).press("Control+Enter");
+    await newest(page).getByText("2/2").waitFor();
+    await spoken(page);
+    const before = await textOf(newest(page));
+    await composer(page).press("Alt+Enter");
+    await page.waitForFunction((old) => [...document.querySelectorAll("li.message")].at(-1).querySelector(".prose")?.innerText.length > old.length, before);
+    await spoken(page);
+    await composer(page).press("Control+ArrowUp");
+    await page.getByLabel("Text of the message").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByLabel("Text of the message").waitFor({ state: "detached" });
+  });
+
   it("history: a quotation goes before one's own words", async () => {
     await pick(page, page.locator("li.message.mine").first(), "Quote");
     assert.match(await composer(page).inputValue(), /^> Good evening\.\n\n$/);

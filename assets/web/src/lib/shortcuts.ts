@@ -23,5 +23,8 @@ export const shortcuts: Record<Combo, { where: Place; what: Key }> = {
   send: { where: 'composer', what: 'help.send' },
   newLine: { where: 'composer', what: 'help.new_line' },
   editLast: { where: 'composer', what: 'help.edit_last' },
+  editReply: { where: 'composer', what: 'help.edit_reply' },
+  again: { where: 'composer', what: 'help.again' },
+  goOn: { where: 'composer', what: 'help.go_on' },
   save: { where: 'editing', what: 'help.save' },
 };
