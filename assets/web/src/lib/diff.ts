@@ -25,8 +25,8 @@ export function diffWords(before: string, after: string): Change[] {
   return changes;
 }
 
-/** Words with the space that follows them. */
-const wordsOf = (text: string): string[] => text.match(/\S+\s*|\s+/g) ?? [];
+/** Words and what stands between them, each with the space that follows it: a full stop that became a comma is no other word. */
+const wordsOf = (text: string): string[] => text.match(/(?:[\p{L}\p{M}\p{N}'’_-]+|[^\s\p{L}\p{M}\p{N}'’_-]+)\s*|\s+/gu) ?? [];
 
 function add(changes: Change[], kind: Change['kind'], words: string[]): void {
   const last = changes[changes.length - 1];

@@ -24,6 +24,38 @@ export function fillMacros(text: string, character: string, user: string): strin
     .replace(/\{\{user\}\}|<user>/gi, () => user);
 }
 
+/** The beginning of a text, cut after a whole word when there is more. */
+export function beginning(text: string, most: number): string {
+  const line = text.replace(/\s+/g, ' ').trim();
+  return line.length <= most ? line : `${line.slice(0, most + 1).replace(/\s\S*$|.$/, '')}…`;
+}
+
+/** Browser and system of a User-Agent, as a person calls them; what tells of neither stays as it is. */
+export function deviceOf(agent: string): string {
+  const first = (rows: [RegExp, string][]): string => rows.find(([mark]) => mark.test(agent))?.[1] ?? '';
+  const browser = first(BROWSERS);
+  const system = first(SYSTEMS);
+  return browser && system ? `${browser}, ${system}` : browser || agent;
+}
+
+// The order counts: most browsers name those whose pages they want to be served.
+const BROWSERS: [RegExp, string][] = [
+  [/\bEdgA?\//, 'Edge'],
+  [/\bOPR\//, 'Opera'],
+  [/\bFirefox\/|\bFxiOS\//, 'Firefox'],
+  [/\b(?:Headless)?Chrome\/|\bCriOS\//, 'Chrome'],
+  [/\bSafari\//, 'Safari'],
+];
+const SYSTEMS: [RegExp, string][] = [
+  [/\bAndroid\b/, 'Android'],
+  [/\biPhone\b/, 'iPhone'],
+  [/\biPad\b/, 'iPad'],
+  [/\bWindows\b/, 'Windows'],
+  [/\bMac OS X\b/, 'macOS'],
+  [/\bCrOS\b/, 'ChromeOS'],
+  [/\bLinux\b/, 'Linux'],
+];
+
 /** Comma-separated words to a clean list, without repeats. */
 export function splitList(text: string): string[] {
   const words = text.split(',').map((word) => word.trim());

@@ -28,6 +28,8 @@ const texts: { why: string; before: string; after: string; told: string }[] = [
   { why: 'one for another', before: 'the old house', after: 'the new house', told: 'the [-old ][+new ]house' },
   { why: 'from nothing', before: '', after: 'all of it', told: '[+all of it]' },
   { why: 'to nothing', before: 'all of it', after: '', told: '[-all of it]' },
+  { why: 'a mark is no word', before: 'look at.', after: 'look at, and go.', told: 'look at[+, and go].' },
+  { why: 'macros, other letters, a name in two', before: '{{char}} geht über’n Fluss', after: '{{user}} geht über’n Tee-Fluss', told: '{{[-char][+user]}} geht über’n [-Fluss][+Tee-Fluss]' },
   { why: 'twice', before: 'a b c d e', after: 'x b c y e', told: '[-a ][+x ]b c [-d ][+y ]e' },
 ];
 

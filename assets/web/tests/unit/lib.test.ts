@@ -4,7 +4,7 @@ import { backoffMs } from '../../src/lib/backoff';
 import { revealEnd } from '../../src/lib/reveal';
 import { SseReader } from '../../src/lib/sse';
 import { passwordAdvice } from '../../src/lib/password';
-import { bucketOf, fillMacros, initials, splitList } from '../../src/lib/text';
+import { beginning, bucketOf, deviceOf, fillMacros, initials, splitList } from '../../src/lib/text';
 import { shortMoment } from '../../src/lib/time';
 
 test('text: initials of all kinds of names', () => {
@@ -15,6 +15,31 @@ test('text: initials of all kinds of names', () => {
     ['🦊 Fox', '🦊F'],
   ];
   rows.forEach(([name, letters]) => assert.equal(initials(name), letters));
+});
+
+test('text: a beginning ends with a whole word, and says that there is more', () => {
+  const rows: [string, number, string][] = [
+    ['short', 5, 'short'],
+    ['one two three', 7, 'one two…'],
+    ['one two three', 9, 'one two…'],
+    ['  one\n two ', 20, 'one two'],
+    ['unbreakable', 5, 'unbre…'],
+    ['', 5, ''],
+  ];
+  rows.forEach(([text, most, told]) => assert.equal(beginning(text, most), told));
+});
+
+test('text: a device is called by its browser and system', () => {
+  const rows: [string, string][] = [
+    ['Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36', 'Chrome, Linux'],
+    ['Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0', 'Edge, Windows'],
+    ['Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1', 'Safari, iPhone'],
+    ['Mozilla/5.0 (Android 14; Mobile; rv:131.0) Gecko/131.0 Firefox/131.0', 'Firefox, Android'],
+    ['Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:131.0) Gecko/20100101 Firefox/131.0', 'Firefox, macOS'],
+    ['node', 'node'],
+    ['', ''],
+  ];
+  rows.forEach(([agent, told]) => assert.equal(deviceOf(agent), told));
 });
 
 test('text: a name keeps its colour, and colours differ', () => {
