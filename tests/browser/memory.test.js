@@ -19,6 +19,12 @@ const close = async (page) => {
   await panel(page).getByRole("button", { name: "Close" }).click();
   await panel(page).waitFor({ state: "detached" });
 };
+/** Saves the sentence of a form that lies above the panel, and waits until it is gone. */
+async function save(page, name) {
+  const form = page.getByRole("dialog", { name });
+  await form.getByRole("button", { name: "Save" }).last().click();
+  await form.waitFor({ state: "detached" });
+}
 async function choose(page, text, item) {
   await row(page, text).getByRole("button", { name: `More for ${text}` }).click();
   await page.getByRole("menuitem", { name: item, exact: true }).click();
@@ -81,7 +87,7 @@ describe("what a character remembers", () => {
     await page.getByLabel("One plain sentence").fill("Olive has a cat called Luna Lovelace.");
     await page.getByRole("radio", { name: "in passing" }).check({ force: true });
     assert.deepEqual(await axe(page, "edit"), []);
-    await page.getByRole("dialog", { name: "Correct a memory" }).getByRole("button", { name: "Save" }).last().click();
+    await save(page, "Correct a memory");
     await row(page, "Luna Lovelace").getByText("written by you").waitFor();
     await row(page, "Luna Lovelace").getByText("in passing").waitFor();
     await row(page, "Luna Lovelace").getByRole("button", { name: /^Keep in every prompt/ }).click();
@@ -92,7 +98,7 @@ describe("what a character remembers", () => {
     await panel(page).getByRole("button", { name: "Add something" }).click();
     await page.getByLabel("One plain sentence").fill("Olive keeps bees on the roof.");
     await page.getByLabel("What it is").selectOption("preference");
-    await page.getByRole("dialog", { name: /should remember$/ }).getByRole("button", { name: "Save" }).last().click();
+    await save(page, /should remember$/);
     await panel(page).getByRole("region", { name: "Likes and dislikes" }).getByText("keeps bees").waitFor();
     const bees = (await facts()).find((fact) => /bees/.test(fact.text));
     assert.deepEqual([bees.made_by, bees.kind], ["person", "preference"]);
@@ -111,6 +117,7 @@ describe("what a character remembers", () => {
     await page.getByRole("dialog", { name: "Correct a memory" }).getByRole("alert").waitFor();
     faults.splice(0, faults.length, ...faults.filter((line) => !/status of 412/.test(line))); // the refusal, which the browser writes down itself
     await page.keyboard.press("Escape");
+    await page.getByRole("dialog", { name: "Correct a memory" }).waitFor({ state: "detached" });
     await row(page, "bees in the yard").waitFor();
     await close(page);
   });
@@ -150,6 +157,7 @@ describe("what a character remembers", () => {
     await row(page, "cello").waitFor();
     await choose(page, text, "Forget");
     await question.getByRole("button", { name: "Forget it" }).click();
+    await question.waitFor({ state: "detached" });
     await row(page, "cello").waitFor({ state: "detached" });
     assert.equal((await facts("all")).some((fact) => /cello/.test(fact.text)), false);
     await close(page);
@@ -199,7 +207,7 @@ describe("what a character remembers", () => {
     assert.deepEqual(await axe(page, "you two"), []);
     await page.keyboard.press("ArrowRight");
     await panel(page).getByRole("button", { name: "Rewrite “You two”" }).waitFor({ state: "detached" });
-    await tab(page, "Story so far").click();
+    await tab(page, "Story").click();
     const summary = panel(page).getByRole("region", { name: "All of it" });
     await summary.getByRole("button", { name: "Rewrite “All of it”" }).click();
     await summary.getByLabel("Summary").fill("Olive told of the tides of Bristol.");
@@ -278,7 +286,9 @@ describe("what a character remembers", () => {
     await row(page, "Biscuit").waitFor();
     await tab(page, "Rules").click();
     await panel(page).getByRole("button", { name: "Forget all that was learnt here" }).click();
-    await page.getByRole("dialog", { name: "Forget all that was learnt here" }).getByRole("button", { name: "Forget it" }).click();
+    const question = page.getByRole("dialog", { name: "Forget all that was learnt here" });
+    await question.getByRole("button", { name: "Forget it" }).click();
+    await question.waitFor({ state: "detached" });
     await page.getByText("All that was learnt here is forgotten.").waitFor();
     await tab(page, "Facts").click();
     await panel(page).getByText(/does not know anything about you yet/).waitFor();
@@ -328,7 +338,7 @@ describe("what a character remembers", () => {
       await newest(seen).waitFor();
       await open(seen);
       const found = [];
-      for (const name of ["Facts", "You two", "Story so far", "Last reply", "Rules"]) {
+      for (const name of ["Facts", "You two", "Story", "Last reply", "Rules"]) {
         await tab(seen, name).click();
         await seen.waitForLoadState("networkidle");
         found.push(...(await axe(seen, name)));
