@@ -297,32 +297,30 @@ static void a_reply_is_never_longer_than_its_model_may(void **state) {
 
 /* --- the breaker ------------------------------------------------------------------------------ */
 
-static struct timer timer;
-
-static void stop_now(void *ctx) {
-    (void)ctx;
-    loop_stop(0);
-}
+static struct timer timer; /* asks again */
 static int64_t asked_of_first;
 
-/* Asks once more a little later, so that each call ends before the next begins. */
+/* Asks once more a little later, so that each call ends before the next begins. Until the last one
+ * is asked the run is held open, after it the last end closes it: no timer outlives its test. */
 static void ask_again(void *ctx) {
     int *left = ctx;
     ask(1, "default");
     if (--*left > 0)
         timer_start(&timer, 20, ask_again, ctx);
+    else
+        open_calls--;
+}
+
+static void run_and_ask_again(int times, int64_t after_ms) {
+    open_calls++;
+    timer_start(&timer, after_ms, ask_again, &times);
+    loop_run();
+    asked_of_first = (int64_t)first.request_count;
 }
 
 static void run_many(int count) {
     ask(0, "default");
-    if (--count > 0)
-        timer_start(&timer, 20, ask_again, &count);
-    open_calls++;
-    static struct timer end;
-    timer_start(&end, 20 * (count + 2) + 40, stop_now, NULL);
-    loop_run();
-    open_calls = 0;
-    asked_of_first = (int64_t)first.request_count;
+    run_and_ask_again(count - 1, 20);
 }
 
 static void an_endpoint_that_keeps_failing_is_left_alone(void **state) {
@@ -358,6 +356,7 @@ static void ask_both(void *ctx) {
     (void)ctx;
     ask(1, "default");
     ask(2, "default");
+    open_calls--;
 }
 
 static void one_probe_at_a_time(void **state) {
@@ -372,8 +371,6 @@ static void one_probe_at_a_time(void **state) {
     ask(0, "default"); /* rests for a second: Retry-After */
     open_calls++;
     timer_start(&timer, 1060, ask_both, NULL);
-    static struct timer end;
-    timer_start(&end, 1250, stop_now, NULL);
     loop_run();
     assert_string_equal(told[0].text, "B");
     assert_string_equal(told[1].text, "A"); /* the probe */
@@ -418,12 +415,7 @@ static void when_all_rest_it_is_said_for_how_long(void **state) {
     fake_start(&first, SCRIPTS(LIMITS));
     add_model("First", &first, "default", true);
     ask(0, "default");
-    open_calls++;
-    int left = 1;
-    timer_start(&timer, 30, ask_again, &left);
-    static struct timer end;
-    timer_start(&end, 80, stop_now, NULL);
-    loop_run();
+    run_and_ask_again(1, 30);
     assert_int_equal(told[1].err, E_BUSY);
     assert_in_range(told[1].retry_after_ms, 1, 1000);
     assert_non_null(strstr(told[1].detail, "First: It failed several times and is left alone"));
