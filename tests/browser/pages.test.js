@@ -1,5 +1,6 @@
 // Every page in every light: no console error, no serious finding of axe, nothing wider than the screen, all by keyboard.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { serve } from "../api/harness.js";
 import { axe, launch, newest, openPage, setUp, signIn } from "./browser.js";
@@ -29,16 +30,34 @@ describe("every page in every light", () => {
     await server?.stop();
   });
 
+  const places = () => ["/", "/discover", chat, character, `${character}/edit`, `${character}/history`, "/character/new", "/profile", "/profile/personas", "/profile/sessions",
+    "/profile/keys", "/chats", "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
+
+  it("pages: no page of the table, no section of the house or of a person is left out", () => {
+    const source = (name) => readFileSync(new URL(`../../assets/web/src/${name}`, import.meta.url), "utf8");
+    const names = (text, pattern) => [...text.matchAll(pattern)].map((found) => found[1]);
+    const wanted = [
+      ...names(source("routes.ts"), /\{ path: '(\/[^']*)'/g),
+      ...names(source("pages/Admin.svelte"), /\{ name: '(\w+)'/g).map((name) => `/admin/${name}`),
+      ...names(source("pages/Profile.svelte"), /\{ name: '(\w+)'/g).map((name) => `/profile/${name}`),
+    ];
+    assert.ok(wanted.length > 24, `the table was read: ${wanted}`);
+    const seen = [...places(), "/sign-in", "/register"].map((place) => place.split("?")[0]);
+    const isSeen = (path) => seen.some((place) => new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`).test(place));
+    assert.deepEqual(wanted.filter((path) => !isSeen(path)), []);
+  });
+
   for (const look of looks) {
     it(`pages: clean in ${look.name}`, async () => {
       const { page, context, faults } = await openPage(browser, server, look.options);
       await page.goto(`${server.url}/sign-in`);
       await page.getByRole("button", { name: "Sign in" }).waitFor();
       const found = await axe(page, "sign-in");
+      await page.goto(`${server.url}/register`);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      found.push(...(await axe(page, "register")));
       await signIn(page, server);
-      const places = ["/", chat, character, `${character}/edit`, "/character/new", "/profile", "/profile/personas", "/profile/sessions",
-        "/profile/keys", "/chats", "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
-      for (const place of places) {
+      for (const place of places()) {
         await page.goto(server.url + place);
         await page.getByRole("heading", { level: 1 }).first().waitFor({ state: "attached" });
         await page.waitForLoadState("networkidle");

@@ -1,70 +1,94 @@
-// Pictures of the app for docs/screenshots, from a fresh server and the Understudy: dark, light and phone.
+// Pictures of the app for docs/screenshots, from a fresh server and the Understudy: every page once in the dark, the main ones in
+// the light, on a phone, in German and from right to left. The rows of scenes.js say which.
 //
-//   node tests/browser/screenshots.js [folder]
+//   node tests/browser/screenshots.js [folder] [name, name-look, ...]
+import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { serve } from "../api/harness.js";
-import { launch, messages, newest, openPage, pick, say, setUp, signIn, spoken } from "./browser.js";
+import { PASSWORD, serve } from "../api/harness.js";
+import { launch, openPage, setUp } from "./browser.js";
+import { startFake } from "../fakes/endpoint.js";
+import { furnish, scenes } from "./scenes.js";
+import { turnAround } from "./turned.js";
+
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+const looks = {
+  dark: { colorScheme: "dark" },
+  light: { colorScheme: "light" },
+  phone: { colorScheme: "dark", ...phone },
+  "phone-light": { colorScheme: "light", ...phone },
+  german: { colorScheme: "dark", locale: "de-DE" },
+  turned: { colorScheme: "dark", locale: "de-DE", serviceWorkers: "block", isTurned: true },
+  "phone-turned": { colorScheme: "light", locale: "de-DE", serviceWorkers: "block", isTurned: true, ...phone },
+};
 
 const folder = process.argv[2] ?? fileURLToPath(new URL("../../docs/screenshots", import.meta.url));
+const wanted = process.argv.slice(3);
+const isWanted = (name, look) => wanted.length === 0 || wanted.includes(name) || wanted.includes(look) || wanted.includes(`${name}-${look}`);
 mkdirSync(folder, { recursive: true });
 
-const server = await serve();
-const browser = await launch();
-const shotOf = (page, look) => async (name) => {
-  await page.waitForLoadState("networkidle");
+/** A picture of what is shown once it rests; fewer colours where the machine has a tool for it, for the repository keeps them all. */
+async function shoot(page, name) {
+  await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {}); // some pages go on asking
   await page.evaluate(() => document.fonts.ready);
   await page.waitForTimeout(500); // the last movement comes to rest
-  await page.screenshot({ path: `${folder}/${name}-${look}.png` });
-};
+  const path = `${folder}/${name}.png`;
+  await page.screenshot({ path });
+  try {
+    execFileSync("pngquant", ["--force", "--skip-if-larger", "--quality=80-98", "--strip", "--output", path, path], { stdio: "ignore" });
+  } catch {
+    // not installed, or no smaller: the picture stays as it is
+  }
+}
 
-const { page, context } = await openPage(browser, server);
-let shot = shotOf(page, "dark");
-const chat = await setUp(page, server, { shot });
-await say(page, "Good evening. I was told that you find things. *I put the brass key on the desk.*");
-await spoken(page);
-await say(page, "It belonged to my grandmother. What does it open?");
-await spoken(page);
-await shot("chat");
-await pick(page, newest(page), "What was sent");
-await page.locator("dialog summary").first().click();
-await shot("inspector");
-await page.keyboard.press("Escape");
+async function enter(page, server) {
+  await page.goto(`${server.url}/sign-in`);
+  await page.locator("input[type=email]").fill("olive@example.com");
+  await page.locator("input[type=password]").fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.locator("article").first().waitFor();
+}
 
-const stage = async () => {
-  await page.goto(server.url);
-  await page.getByRole("article").first().waitFor();
-};
-await stage();
-await page.locator("article").nth(2).hover();
-await shot("stage");
-await page.locator("article a").nth(1).click();
-await page.getByRole("button", { name: "Start a conversation" }).waitFor();
-await shot("character");
-await page.getByRole("link", { name: "Edit" }).click();
-await page.getByRole("heading", { name: "Who it is" }).waitFor();
-await shot("editor");
-await page.goto(`${server.url}/profile`);
-await page.getByRole("heading", { name: "You", exact: true }).waitFor();
-await shot("profile");
-await context.close();
+async function take(page, server, places, look, scene) {
+  await page.goto(server.url + (places[scene.at] ?? scene.at));
+  await scene.see(page);
+  await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {});
+  await scene.act?.(page, look);
+  await shoot(page, `${scene.name}-${look}`);
+  await scene.after?.(page, places.api);
+}
 
-const looks = [
-  ["light", { colorScheme: "light" }],
-  ["phone", { colorScheme: "dark", viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }],
-  ["phone-light", { colorScheme: "light", viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }],
-];
-for (const [look, options] of looks) {
+const server = await serve({ settings: { "understudy.tokens_per_second": 0, "accounts.registration": "invite" } });
+const model = await startFake({ script: [{ reply: "Good evening." }] });
+const browser = await launch();
+let failed = 0;
+
+const first = await openPage(browser, server, looks.dark);
+const chat = await setUp(first.page, server, { shot: (name) => isWanted(name, "dark") && shoot(first.page, `${name}-dark`) });
+const places = await furnish(server, first.page, chat, model.url);
+places.edit = `${places.character}/edit`;
+await first.context.close();
+
+for (const [look, { isTurned, ...options }] of Object.entries(looks)) {
+  const rows = scenes.filter((scene) => scene.looks.includes(look) && isWanted(scene.name, look));
+  if (rows.length === 0) continue;
   const { page, context } = await openPage(browser, server, options);
-  shot = shotOf(page, look);
-  await signIn(page, server);
-  await page.getByRole("article").first().waitFor();
-  await shot("stage");
-  await page.goto(chat);
-  await messages(page).nth(4).waitFor();
-  await shot("chat");
+  page.setDefaultTimeout(15000);
+  if (isTurned) await turnAround(page);
+  for (const isOut of [true, false]) {
+    const here = rows.filter((scene) => Boolean(scene.out) === isOut);
+    if (!isOut && here.length > 0) await enter(page, server);
+    for (const scene of here) {
+      await take(page, server, places, look, scene).catch((error) => {
+        failed += 1;
+        process.stderr.write(`${scene.name}-${look}: ${error.message}\n`);
+      });
+    }
+  }
   await context.close();
 }
 
 await browser.close();
 await server.stop();
+await model.close();
+process.exitCode = failed ? 1 : 0;

@@ -1,30 +1,10 @@
 // The words on the screen: a language is chosen, kept and left; and every page holds when the words are long and run from
-// right to left. That language is none: its sentences are made here from the English ones, and put in place of German.
+// right to left, in a language that is none (turned.js).
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { serve } from "../api/harness.js";
 import { axe, launch, messages, newest, openPage, say, setUp, signIn, spoken } from "./browser.js";
-
-const english = (area) => JSON.parse(readFileSync(new URL(`../../assets/locales/en/${area}.json`, import.meta.url), "utf8"));
-
-// Letters that run from right to left, one for each letter of ours, and a third more of them: real languages are longer.
-const LETTERS = "ابجدهوزحطيكلمنسعفصقرشتثخذضظغ";
-const pseudo = (text) => text.replace(/\{\w+\}|`[^`]*`|[a-z]+/gi, (word) => {
-  if (/^[{`]/.test(word)) return word;
-  const letters = [...word.toLowerCase()].map((letter) => LETTERS[letter.charCodeAt(0) % LETTERS.length]).join("");
-  return letters + letters.slice(0, Math.ceil(letters.length / 3));
-});
-
-/** Every sentence of the language that stands in for German comes out of here. */
-async function turnAround(page) {
-  await page.route(/\/assets\/words-de-\w+-[\w-]+\.js$/, (route) => {
-    const words = english(/words-de-(\w+?)-/.exec(route.request().url())[1]);
-    const turned = Object.fromEntries(Object.entries(words).map(([key, text]) => [key, pseudo(text)]));
-    if ("direction" in turned) turned.direction = "rtl";
-    return route.fulfill({ contentType: "text/javascript", body: `export default ${JSON.stringify(turned)}` });
-  });
-}
+import { turnAround } from "./turned.js";
 
 /** What a reader of this page would trip over: things beyond the edge, and controls that lie under others. */
 const trouble = (page) => page.evaluate(() => {
@@ -150,8 +130,8 @@ describe("the words on the screen", () => {
       await page.locator("input[type=password]").fill("a long enough pass phrase");
       await page.keyboard.press("Enter");
       await page.getByRole("article").first().waitFor();
-      const places = ["/", "/discover", "/chats", chat, character, `${character}/edit`, "/character/new", "/profile", "/profile/personas", "/profile/sessions", "/profile/keys",
-        "/admin", "/admin/people", "/admin/models", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
+      const places = ["/", "/discover", "/chats", chat, character, `${character}/edit`, `${character}/history`, "/character/new", "/profile", "/profile/personas", "/profile/sessions", "/profile/keys",
+        "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
       for (const place of places) {
         await page.goto(server.url + place);
         await page.getByRole("heading", { level: 1 }).first().waitFor({ state: "attached" });
