@@ -24,6 +24,9 @@ export function fillMacros(text: string, character: string, user: string): strin
     .replace(/\{\{user\}\}|<user>/gi, () => user);
 }
 
+/** Of the newest message a server gives 120 letters; fewer are shown, so that one sees where it is cut. */
+export const LINE = 110;
+
 /** The beginning of a text, cut after a whole word when there is more. */
 export function beginning(text: string, most: number): string {
   const line = text.replace(/\s+/g, ' ').trim();
