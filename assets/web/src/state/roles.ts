@@ -1,7 +1,8 @@
 // What the roles of the house are called.
 
 import type { User } from '../api/types';
-import type { Key } from './i18n.svelte';
+import type { Key } from '../lib/i18n.svelte';
+import '../lib/words/admin';
 
 export const roleWords: Record<User['role'], Key> = {
   owner: 'admin.role_owner',
