@@ -124,7 +124,7 @@ export const scenes = [
   { name: "branches", at: "chat", looks: ["dark", "phone"], see: some("li.message >> nth=4"), act: open("Branches of this talk", "dialog .tree li") },
   { name: "chat-settings", at: "chat", looks: ["dark", "phone"], see: some("li.message >> nth=4"), act: open("Settings of this conversation", "dialog select") },
   { name: "memory", at: "tea", looks: ["dark", "light", "phone"], see: some("li.message >> nth=4"), act: open(/^What .* remembers$/, "dialog [data-fact]") },
-  { name: "memory-story", at: "tea", looks: ["dark"], see: some("li.message >> nth=4"), act: tab("Story so far") },
+  { name: "memory-story", at: "tea", looks: ["dark"], see: some("li.message >> nth=4"), act: tab("Story") },
   { name: "memory-rules", at: "tea", looks: ["dark"], see: some("li.message >> nth=4"), act: tab("Rules") },
   { name: "palette", at: "/", looks: ["dark", "light", "phone"], see: some("article"), act: async (page) => {
     await page.keyboard.press("Control+k");
