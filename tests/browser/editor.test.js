@@ -55,6 +55,23 @@ describe("writing a character", () => {
     assert.deepEqual(faults, []);
   });
 
+  it("editor: an entry of lore is written, and what other programs wrote into it stays", async () => {
+    await server.api("PATCH", `/characters/${id}`, { character_book: { extensions: {}, entries: [{ keys: ["lens"], content: "It came from Murano.", enabled: true, insertion_order: 5, extensions: { other: 1 } }] } });
+    await page.goto(`${server.url}/character/${id}/edit`);
+    const first = page.locator("section[aria-labelledby=lore] fieldset").first();
+    await first.getByLabel("Words that call it").fill("lens, glass");
+    await page.getByRole("button", { name: "Another entry" }).click();
+    const second = page.locator("section[aria-labelledby=lore] fieldset").nth(1);
+    await second.getByLabel("Words that call it").fill("stairs");
+    await second.getByLabel("What the model then reads").fill("There are ninety-one.");
+    assert.deepEqual(await axe(page, "lore"), []);
+    await page.getByRole("button", { name: "Save" }).first().click();
+    await page.waitForURL(new RegExp(`/character/${id}$`));
+    const { entries } = (await server.api("GET", `/characters/${id}`)).json.character_book;
+    assert.deepEqual(entries.map((entry) => [entry.keys, entry.content]), [[["lens", "glass"], "It came from Murano."], [["stairs"], "There are ninety-one."]]);
+    assert.equal(entries[0].extensions.other, 1);
+  });
+
   it("editor: a character is given a document, and it is taken away again", async () => {
     await page.goto(`${server.url}/character/${id}/edit`);
     await page.locator("section[aria-labelledby=knowledge] input[type=file]").setInputFiles({ name: "stars.md", mimeType: "text/markdown", buffer: Buffer.from("# Stars\n\nThere are four thousand.\n\n# Moons\n\nOne.") });
