@@ -144,6 +144,11 @@ struct reader {
     size_t clause_count, clause_room;
 };
 
+static const char ADVERBS[] =
+    "really just also actually currently still now always usually absolutely totally quite recently finally definitely "
+    "simply already even honestly truly very basically literally kinda mostly only secretly both once again probably "
+    "obviously sadly unfortunately luckily happily officially proudly personally originally generally normally";
+
 static void add_token(struct reader *reader, struct str view, struct str low, bool has_break) {
     if (reader->token_count == reader->token_room)
         return;
@@ -152,8 +157,11 @@ static void add_token(struct reader *reader, struct str view, struct str low, bo
     if (text_char(view, 0, &code) > 1)
         is_capital =
             !str_eq(str_slice(text_fold(reader->arena, view), 0, 2), str_slice(view, 0, 2));
-    reader->tokens[reader->token_count++] =
-        (struct token){.view = view, .low = low, .is_capital = is_capital, .has_break = has_break};
+    reader->tokens[reader->token_count++] = (struct token){.view = view,
+                                                           .low = low,
+                                                           .is_capital = is_capital,
+                                                           .is_adverb = word_in(low, ADVERBS),
+                                                           .has_break = has_break};
 }
 
 /* clang-format off */
@@ -189,7 +197,8 @@ static struct str plain(struct arena *arena, struct str word) {
 static void add_word(struct reader *reader, struct str view, bool has_break) {
     struct str low = plain(reader->arena, view);
     for (size_t i = 0; i < COUNT_OF(contractions); i++)
-        if (str_eq(low, str_from(contractions[i].word))) {
+        if (low.len > 0 && contractions[i].word[0] == low.at[0] &&
+            str_eq(low, str_from(contractions[i].word))) {
             struct str first = str_from(contractions[i].first);
             /* A word on its own keeps its spelling in what is captured; an opened pair does not. */
             add_token(reader, contractions[i].second ? first : view, first, has_break);
@@ -256,8 +265,7 @@ static bool starts_clause(const struct token *tokens, size_t i, size_t count) {
     bool is_subject =
         word_in(tokens[i].low, SUBJECTS) || (str_eq(tokens[i].low, STR("you")) && i + 1 < count &&
                                              str_eq(tokens[i + 1].low, STR("are")));
-    bool is_joined = word_in(tokens[i - 1].low, JOINS);
-    return is_subject && (tokens[i].has_break || is_joined);
+    return is_subject && (tokens[i].has_break || word_in(tokens[i - 1].low, JOINS));
 }
 
 static bool is_shared(const struct token *tokens, size_t i, size_t from) {

@@ -11,6 +11,7 @@ struct token {
     struct str view; /* as it was written */
     struct str low;  /* lower case; of a contraction the word that it stands for */
     bool is_capital;
+    bool is_adverb; /* "really", "just": a pattern passes over it */
     bool has_break; /* a comma or the like stands before it */
 };
 

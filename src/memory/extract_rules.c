@@ -329,19 +329,36 @@ static void add_item(const struct speaker *speaker, const struct pattern *row,
         items->items[items->count++] = item;
 }
 
+static bool has_day(const struct pattern *row) {
+    return row->flags & PATTERN_PLAN && strstr(row->text, "$D");
+}
+
+/* The day that a clause names: the same for every row, so it is looked for once. */
+struct plan {
+    bool was_sought;
+    struct str day; /* empty: none */
+    size_t cut;     /* where the words about time begin */
+};
+
+static const struct plan *plan_of(const struct speaker *speaker, const struct clause *clause,
+                                  struct plan *plan) {
+    if (!plan->was_sought)
+        plan->day = plan_day(speaker->arena, clause, speaker->line->at, &plan->cut);
+    plan->was_sought = true;
+    return plan;
+}
+
 /* A plan is matched without its words about time: "an exam on Friday" is an exam. */
 static bool match_row(const struct speaker *speaker, const struct pattern *row,
-                      const struct clause *clause, struct match *match, struct str *day) {
+                      const struct clause *clause, struct match *match, struct plan *plan) {
     if (row->flags & PATTERN_USER && !speaker->line->is_user)
         return false;
     struct clause shorter = *clause;
-    if (row->flags & PATTERN_PLAN && strstr(row->text, "$D")) {
-        size_t cut;
-        *day = plan_day(speaker->arena, clause, speaker->line->at, &cut);
-        if (day->len == 0)
+    if (has_day(row)) {
+        if (plan_of(speaker, clause, plan)->day.len == 0)
             return false;
-        if (cut >= 2)
-            shorter.count = cut;
+        if (plan->cut >= 2)
+            shorter.count = plan->cut;
     }
     if (!pattern_match(speaker->arena, row, &shorter, match))
         return false;
@@ -353,12 +370,12 @@ static bool match_row(const struct speaker *speaker, const struct pattern *row,
 
 static bool read_clause(const struct speaker *speaker, const struct clause *clause,
                         double importance, struct memory_items *items) {
+    struct plan plan = {0};
     for (const struct pattern *row = pattern_rows; row->words; row++) {
         struct match match;
-        struct str day = STR("");
-        if (!match_row(speaker, row, clause, &match, &day))
+        if (!pattern_begins(row, clause) || !match_row(speaker, row, clause, &match, &plan))
             continue;
-        add_item(speaker, row, &match, day, importance, items);
+        add_item(speaker, row, &match, has_day(row) ? plan.day : STR(""), importance, items);
         return true;
     }
     return false;

@@ -16,6 +16,10 @@
  * model that fails or does not answer in JSON is asked again with the job's next attempt; then the
  * rules do the work, so that learning never stands still.
  *
+ * Nobody learns while people talk: a job that came from a message waits until the conversation has
+ * been quiet for a moment, and then reads in one go what came meanwhile ("remember ..." and a talk
+ * that never pauses do not wait).
+ *
  * An imported talk is not learnt from as a whole when it goes on: a job begins with its newest
  * window, unless it was asked for all (POST /memory/extract).
  */
@@ -51,6 +55,8 @@
 #define ATTEMPTS_MODEL  2  /* of a job, before the rules take over */
 #define TRIES_ENDPOINT  20 /* that people's turns may end a call */
 #define CANCEL_CHECK_MS 300
+#define QUIET_MS        1000  /* of a conversation, before it is learnt from */
+#define LATEST_MS       20000 /* it waits no longer, though the talk goes on */
 #define UNSUPPORTED     64
 
 METRIC_COUNTER(windows_learnt, "troupe_memory_windows_total",
@@ -98,6 +104,7 @@ struct learn {
     size_t refused;
     struct summary_result result;
     struct merge merge;
+    int64_t since_ms;  /* it has waited for a quiet moment; 0: does not wait */
     int64_t said_seen; /* progress.queued when the job began */
     size_t added, repeated, closed;
     int64_t done, total; /* messages, for the progress of an extraction that was asked for */
@@ -107,14 +114,21 @@ static void next(struct learn *learn);
 
 /* --- queueing --------------------------------------------------------------------------------- */
 
-static enum err queue(struct tx *tx, int64_t conversation_id, int64_t user_id, bool is_all,
+struct when {
+    bool is_all;
+    int64_t since_ms; /* waits for quiet since then; 0: does not */
+};
+
+static enum err queue(struct tx *tx, int64_t conversation_id, int64_t user_id, struct when when,
                       int64_t *job_id) {
     struct arena arena;
     int64_t id = 0;
     arena_init(&arena);
-    struct str payload = str_printf(&arena, "{\"conversation_id\":\"%s\",\"all\":%s}",
-                                    id_text(conversation_id).at, is_all ? "true" : "false");
-    enum err err = job_add(tx, "memory.learn", user_id, payload, 0, &id);
+    struct str payload = str_printf(
+        &arena, "{\"conversation_id\":\"%s\",\"all\":%s,\"since\":%lld}",
+        id_text(conversation_id).at, when.is_all ? "true" : "false", (long long)when.since_ms);
+    int64_t run_at_ms = when.since_ms != 0 ? clock_now_ms() + QUIET_MS : 0;
+    enum err err = job_add(tx, "memory.learn", user_id, payload, run_at_ms, &id);
     arena_release(&arena);
     if (job_id != NULL)
         *job_id = id;
@@ -122,11 +136,16 @@ static enum err queue(struct tx *tx, int64_t conversation_id, int64_t user_id, b
 }
 
 enum err learn_queue(struct tx *tx, int64_t conversation_id, int64_t user_id) {
-    return queue(tx, conversation_id, user_id, false, NULL);
+    return queue(tx, conversation_id, user_id, (struct when){0}, NULL);
+}
+
+enum err learn_queue_when_quiet(struct tx *tx, int64_t conversation_id, int64_t user_id) {
+    struct when when = {.since_ms = clock_now_ms()};
+    return queue(tx, conversation_id, user_id, when, NULL);
 }
 
 enum err learn_queue_all(struct tx *tx, int64_t conversation_id, int64_t user_id, int64_t *job_id) {
-    return queue(tx, conversation_id, user_id, true, job_id);
+    return queue(tx, conversation_id, user_id, (struct when){.is_all = true}, job_id);
 }
 
 void memory_start(const struct memory_hooks *hooks) {
@@ -163,7 +182,7 @@ static enum err writer_end(struct tx *tx, void *ctx) {
     if (err == E_OK && progress.learnt_to + progress.waiting > 0)
         err = memory_store_save_progress(tx, &progress);
     if (err == E_OK && comes_again)
-        err = learn_queue(tx, learn->conversation_id, learn->scope.user_id);
+        err = learn_queue_when_quiet(tx, learn->conversation_id, learn->scope.user_id);
     arena_release(&arena);
     return err;
 }
@@ -274,6 +293,8 @@ static bool is_persons_own(struct learn *learn, const struct card_guard *guard,
 }
 
 static void refuse_card(struct learn *learn) {
+    if (learn->items.count == 0) /* of most windows: the card need not be read */
+        return;
     struct card_guard *guard = card_guard_new(&learn->arena, &learn->cast);
     size_t kept = 0;
     for (size_t i = 0; i < learn->items.count; i++) {
@@ -683,6 +704,24 @@ static void on_from_start(enum err err, void *ctx) {
     next(learn);
 }
 
+/* People are talking right now, and have not said much yet. */
+static bool is_early(struct learn *learn) {
+    struct memory_line *newest;
+    size_t count;
+    int64_t now = clock_now_ms();
+    if (learn->since_ms <= now - LATEST_MS || learn->progress.waiting >= WINDOW_LINES)
+        return false;
+    return memory_store_lines_before(store_reader(), &learn->arena, learn->conversation_id, 0, 1,
+                                     &newest, &count) == E_OK &&
+           count > 0 && newest->at <= now && newest->at > now - QUIET_MS;
+}
+
+static enum err writer_put_off(struct tx *tx, void *ctx) {
+    struct learn *learn = ctx;
+    struct when when = {.since_ms = learn->since_ms};
+    return queue(tx, learn->conversation_id, learn->scope.user_id, when, NULL);
+}
+
 static void run(struct job *job) {
     const struct json_value *payload = NULL;
     struct learn *learn = ARENA_NEW(&job->arena, struct learn);
@@ -697,6 +736,9 @@ static void run(struct job *job) {
     if (err != E_OK)
         return finish(learn, err == E_ABSENT ? E_OK : err, "the conversation could not be read");
     learn->said_seen = learn->progress.queued;
+    learn->since_ms = json_int(json_member(payload, "since"), 0);
+    if (learn->since_ms != 0 && is_early(learn))
+        return store_write(writer_put_off, on_ended, learn);
     if (!learn->is_all)
         return next(learn);
     learn->total = memory_store_line_count(store_reader(), learn->conversation_id, 0);

@@ -528,21 +528,25 @@ enum err memory_store_progress(struct db *db, struct arena *arena, int64_t conve
 }
 
 /* `queued` counts how often the mark was reached since the last job ended: at the first time one is
- * added, and again when so much has gathered that the first must have been given up. */
+ * added, and again when so much has gathered that the first must not wait for quiet any longer, or
+ * was given up. */
 enum err memory_store_said(struct tx *tx, int64_t conversation_id, int64_t count, int64_t every,
-                           bool at_once, bool *queues) {
+                           bool at_once, bool *queues, bool *is_urgent) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
         "INSERT INTO memory_progress (conversation_id, waiting, queued) "
         "VALUES (:conversation, :count, :at_once OR :count >= :every) "
         "ON CONFLICT (conversation_id) DO UPDATE SET waiting = waiting + :count, "
         "    queued = queued + (:at_once OR waiting + :count >= :every) "
-        "RETURNING (queued = 1 OR waiting % (:every * 4) < :count) AND (:at_once OR waiting >= :every)");
+        "RETURNING :at_once OR (waiting >= :every AND (queued = 1 OR waiting % (:every * 4) < :count)), "
+        "    :at_once OR waiting >= :every * 4");
     bind_id(s, ":conversation", conversation_id);
     bind_int(s, ":count", count);
     bind_int(s, ":every", every);
     bind_bool(s, ":at_once", at_once);
-    *queues = stmt_row(s) && column_bool(s, 0);
+    bool is_there = stmt_row(s);
+    *queues = is_there && column_bool(s, 0);
+    *is_urgent = is_there && column_bool(s, 1);
     while (stmt_row(s)) {
     }
     return stmt_done(s);

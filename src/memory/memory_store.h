@@ -67,7 +67,7 @@ MUST_USE enum err memory_store_progress(struct db *db, struct arena *arena, int6
                                         struct memory_progress *progress);
 /* More was said: *queues is true when a job has to be added now. */
 MUST_USE enum err memory_store_said(struct tx *tx, int64_t conversation_id, int64_t count,
-                                    int64_t every, bool at_once, bool *queues);
+                                    int64_t every, bool at_once, bool *queues, bool *is_urgent);
 MUST_USE enum err memory_store_save_progress(struct tx *tx, const struct memory_progress *progress);
 MUST_USE enum err memory_store_look_again(struct tx *tx, int64_t conversation_id, int64_t from,
                                           int64_t to, bool *queues);

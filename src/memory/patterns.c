@@ -17,10 +17,6 @@
 #define PLACE_WORDS  5
 #define NAME_WORDS   3
 
-static const char ADVERBS[] =
-    "really just also actually currently still now always usually absolutely totally quite recently finally definitely "
-    "simply already even honestly truly very basically literally kinda mostly only secretly both once again probably "
-    "obviously sadly unfortunately luckily happily officially proudly personally originally generally normally";
 static const char LEADS[] =
     "well oh so yes yeah yep no nope hey hi hello okay ok actually honestly anyway also and but btw please listen look haha lol hmm um uh "
     "ah wow sure right sorry thanks plus because since fyi today nowadays currently now then recently finally indeed "
@@ -343,7 +339,7 @@ static bool walk(struct state *s, const char *words, size_t at) {
                                         : walk_words(s, element, end, at);
     if (found)
         return true;
-    return at < s->count && word_in(s->tokens[at].low, ADVERBS) && walk(s, words, at + 1);
+    return at < s->count && s->tokens[at].is_adverb && walk(s, words, at + 1);
 }
 
 /* How many tokens from `at` are the words of `words`; 0 when they are not. */
@@ -414,6 +410,20 @@ size_t pattern_lead(const struct clause *clause, bool *asks_to_remember) {
         at += n;
     }
     return at < clause->count ? at : 0;
+}
+
+bool pattern_begins(const struct pattern *pattern, const struct clause *clause) {
+    const char *words = pattern->words;
+    if (strchr("@<?$", words[0]))
+        return true;
+    struct str first = str_of(words, (size_t)(strchrnul(words, ' ') - words));
+    for (size_t i = 0; i < clause->count; i++) {
+        if (is_one_of(clause->tokens[i].low, first))
+            return true;
+        if (!clause->tokens[i].is_adverb)
+            return false;
+    }
+    return false;
 }
 
 bool pattern_match(struct arena *arena, const struct pattern *pattern, const struct clause *clause,

@@ -42,6 +42,9 @@ struct match {
     size_t count;
     struct str word; /* $0: which word of the last choice of words it was */
 };
+/* False: it cannot match, because its first word is not the clause's. Of hundreds of rows a few are
+ * left to be tried. */
+bool pattern_begins(const struct pattern *pattern, const struct clause *clause);
 bool pattern_match(struct arena *arena, const struct pattern *pattern, const struct clause *clause,
                    struct match *match);
 /* Where the statement begins: after "well", "by the way", "remember that" ... */

@@ -2,9 +2,10 @@
  * The queue of what is to be found: touches put rows in, the words step takes those of encoder 0
  * out, writes the words and leaves a row for each encoder's vectors (index_vectors.c).
  *
- * A touch runs on the writer thread and rings a bell, as job_add() does: the loop then asks for a
- * words step, which queues behind the transaction that touched, so it sees the row exactly when the
- * row exists. Nobody has to be told to begin, and a reply's path pays for one insert.
+ * A touch runs on the writer thread and rings a bell, as job_add() does: the loop then asks, GATHER_MS
+ * later, for a words step, which queues behind the transaction that touched, so it sees the row
+ * exactly when the row exists. Nobody has to be told to begin, and a reply's path pays for one
+ * insert.
  *
  * The words step takes what STEP_US allow, so that a person's write that comes meanwhile waits a
  * few milliseconds at most. A row whose words cannot be written is found by taking rows one by one,
@@ -26,6 +27,7 @@
 
 #define STEP_ROWS       64
 #define STEP_US         4000
+#define GATHER_MS       50   /* what is touched meanwhile is written in one go */
 #define STORAGE_WAIT_MS 5000 /* the disk is full: somebody will make room */
 #define BACKOFF_MS      ((int64_t)5000)
 #define BACKOFF_STEPS   14 /* 5 s doubling to about a day */
@@ -42,6 +44,7 @@ static struct {
 /* The words step: what it may take, and what it met. */
 static struct {
     bool is_running, again;
+    bool is_gathering; /* the timer will ask for the next step */
     size_t limit;
     size_t count; /* rows that were done */
     bool has_more;
@@ -59,12 +62,31 @@ const struct index_kind *index_kind_find(struct str name) {
 
 /* --- the bell --------------------------------------------------------------------------------- */
 
+static void on_timer(void *ctx) {
+    (void)ctx;
+    words_go();
+}
+
+static void wait_words(int64_t ms) {
+    timer_start(&words.timer, ms < 0 ? 0 : ms, on_timer, NULL);
+}
+
+/* Whoever is touched first waits a moment for the others: the words of twenty messages cost little
+ * more than those of one. */
+static void gather(void) {
+    words.again = words.is_running;
+    if (words.is_running || words.is_gathering || the_index.is_draining)
+        return;
+    words.is_gathering = true;
+    wait_words(GATHER_MS);
+}
+
 static void answer_bell(void *ctx) {
     (void)ctx;
     atomic_store(&bell.has_rung, false);
     for (int i = 0; i < ENCODER_PLACES; i++)
         the_index.encoders[i].has_work = true;
-    words_go();
+    gather();
 }
 
 void index_ring(void) {
@@ -159,15 +181,6 @@ static enum err writer_put_off(struct tx *tx, void *ctx) {
                          clock_now_ms() + (BACKOFF_MS << (steps - 1)));
 }
 
-static void on_timer(void *ctx) {
-    (void)ctx;
-    words_go();
-}
-
-static void wait_words(int64_t ms) {
-    timer_start(&words.timer, ms < 0 ? 0 : ms, on_timer, NULL);
-}
-
 static void stepped(enum err err, void *ctx);
 
 static void was_put_off(enum err err, void *ctx) {
@@ -207,8 +220,10 @@ static void stepped(enum err err, void *ctx) {
     if (words.count > 0)
         for (int i = 0; i < ENCODER_PLACES; i++)
             the_index.encoders[i].has_work = true;
-    if (words.has_more || words.again)
+    if (words.has_more)
         words_go();
+    else if (words.again)
+        gather();
     else if (words.next_at != 0)
         wait_words(words.next_at - clock_now_ms());
     else
@@ -223,6 +238,7 @@ void words_go(void) {
     if (words.is_running || the_index.is_draining || the_index.is_stopped)
         return;
     words.is_running = true;
+    words.is_gathering = false;
     timer_stop(&words.timer);
     store_write(writer_step, stepped, NULL);
 }
@@ -259,6 +275,7 @@ void index_drain(void) {
     the_index.is_draining = true;
     atomic_store(&bell.is_open, false);
     timer_stop(&words.timer);
+    words.is_gathering = false;
     rebuild_stop();
     change_stop();
     vectors_stop();
