@@ -102,9 +102,13 @@ static const struct job_kind *const job_tables[] = {
     character_jobs, conversation_jobs, account_jobs, blob_jobs, index_jobs, memory_jobs, NULL};
 
 /* What can be found by its words and by meaning; a rebuild goes in this order. */
-const struct index_kind *const app_index_kinds[] = {
-    &character_kind,   &knowledge_kind,      &knowledge_kind,      &memory_message_kind,
-    &memory_kind_fact, &memory_kind_episode, &memory_kind_summary, NULL};
+const struct index_kind *const app_index_kinds[] = {&character_kind,
+                                                    &knowledge_kind,
+                                                    &memory_message_kind,
+                                                    &memory_kind_fact,
+                                                    &memory_kind_episode,
+                                                    &memory_kind_summary,
+                                                    NULL};
 
 /* Which features refer to blobs. */
 static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blob, NULL};

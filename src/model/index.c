@@ -259,6 +259,9 @@ static enum err writer_first(struct tx *tx, void *ctx) {
 enum err index_start(const struct index_kind *const *kinds) {
     memset(&the_index, 0, sizeof the_index);
     the_index.kinds = kinds;
+    for (size_t i = 0; kinds[i] != NULL; i++) /* a kind that is there twice is listed for ever */
+        BUG_IF(index_kind_find(str_from(kinds[i]->name)) != kinds[i] ||
+               (i > 0 && kinds[i] == kinds[i - 1]));
     enum err err = E_OK;
     if (embed_builtin.is_available() && !encoder_was_chosen(store_reader()))
         err = store_write_and_wait(writer_first, NULL);
