@@ -84,8 +84,6 @@ static void gather(void) {
 static void answer_bell(void *ctx) {
     (void)ctx;
     atomic_store(&bell.has_rung, false);
-    for (int i = 0; i < ENCODER_PLACES; i++)
-        the_index.encoders[i].has_work = true;
     gather();
 }
 
@@ -217,9 +215,8 @@ static void stepped(enum err err, void *ctx) {
         return step_failed(err);
     metric_add(&words_written, (int64_t)words.count);
     words.is_running = false;
-    if (words.count > 0)
-        for (int i = 0; i < ENCODER_PLACES; i++)
-            the_index.encoders[i].has_work = true;
+    for (int i = 0; i < ENCODER_PLACES; i++) /* also when a touch was of vectors alone */
+        the_index.encoders[i].has_work = true;
     if (words.has_more)
         words_go();
     else if (words.again)

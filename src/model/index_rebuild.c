@@ -195,14 +195,16 @@ void index_reload(void) {
     rebuild_look(store_reader());
 }
 
-/* Another rebuild may have become complete meanwhile and was not judged: everybody looks again. */
+/* Another rebuild may have become complete meanwhile and was not judged: everybody looks again. After
+ * a conflict there are new rows, and the step that their touch asked for comes first. */
 static void look_again(enum err err) {
     for (int at = 0; at < ENCODER_PLACES; at++) {
         the_index.encoders[at].has_work = true;
         if (err == E_STORAGE)
             the_index.encoders[at].rests_until_us = clock_mono_us() + RETRY_MS * 1000;
     }
-    vectors_go();
+    if (err != E_CONFLICT)
+        vectors_go();
 }
 
 static void on_ended(enum err err, void *ctx) {
@@ -218,8 +220,7 @@ static void on_ended(enum err err, void *ctx) {
         if (is_change)
             change_is_over();
     }
-    if (err != E_CONFLICT) /* then there are rows, and who ends them looks again */
-        look_again(err);
+    look_again(err);
 }
 
 static void end(int64_t id, const char *state) {

@@ -93,6 +93,8 @@ static bool is_about_endpoint(enum err err) {
 static void fail(enum err err, int64_t retry_after_ms, struct str detail) {
     struct encoder *encoder = encoder_of_batch();
     metric_add(&failures, 1);
+    if (encoder != NULL)
+        encoder->has_work = true;
     if (encoder == NULL || err == E_CANCELLED || the_index.is_stopped)
         return end_batch();
     if (err == E_STORAGE) {
@@ -212,19 +214,21 @@ static void on_loaded(enum err err, void *ctx) {
     if (the_batch.place == ENCODER_ACTIVE)
         metric_set(&pending, encoder->pending);
     if (the_batch.row_count == 0) {
-        encoder->has_work = false;
         encoder->row_limit = BATCH_ROWS_LIMIT;
         rebuild_check(the_batch.place);
         return end_batch();
     }
+    encoder->has_work = true;
     if (the_batch.piece_count > 0)
         embed(encoder);
     else
         store();
 }
 
+/* What comes while the queue is being read sets has_work again. */
 static void load(enum encoder_place at) {
     struct encoder *encoder = &the_index.encoders[at];
+    encoder->has_work = false;
     bool is_builtin = encoder->port == &embed_builtin;
     memset(&the_batch, 0, sizeof the_batch);
     arena_init(&the_batch.arena);
