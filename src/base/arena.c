@@ -38,6 +38,7 @@
 #define ALIGNMENT         16
 #define BLOCK_FIRST_BYTES 4096
 #define BLOCK_LAST_BYTES  ((size_t)1 << 20)
+#define FIRST_ITEMS       16 /* of an array that grows */
 #define GUARD             UINT64_C(0x67756172642e2e2e)
 
 struct arena_block {
@@ -146,6 +147,16 @@ void *arena_alloc(struct arena *arena, size_t len) {
 
 void *arena_zero(struct arena *arena, size_t len) {
     return memset(arena_alloc(arena, len), 0, len);
+}
+
+void *arena_grow(struct arena *arena, void *items, size_t size, size_t count, size_t *room) {
+    if (count < *room)
+        return items;
+    *room = *room > 0 ? *room * 2 : FIRST_ITEMS;
+    void *more = arena_alloc(arena, *room * size);
+    if (count > 0)
+        memcpy(more, items, count * size);
+    return more;
 }
 
 void arena_on_release(struct arena *arena, void (*fn)(void *), void *ctx) {

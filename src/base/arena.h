@@ -45,6 +45,13 @@ void arena_release(struct arena *arena);
  * answers E_LIMIT. */
 size_t arena_room(const struct arena *arena);
 
+/* An array of `count` items of `size` bytes with place for one more: itself while count < *room, else
+ * a copy twice as large (what it was stays in the arena), and *room tells its size. `items` may be
+ * NULL while there are none. What grows by input has its limit elsewhere. */
+void *arena_grow(struct arena *arena, void *items, size_t size, size_t count, size_t *room);
+
 #define ARENA_NEW(arena, type) ((type *)arena_zero((arena), sizeof(type)))
 #define ARENA_ARRAY(arena, type, count) \
     ((type *)arena_zero((arena), sizeof(type) * (size_t)(count)))
+#define ARENA_GROW(arena, items, count, room) \
+    ((items) = arena_grow((arena), (items), sizeof(*(items)), (count), &(room)))

@@ -136,6 +136,18 @@ bool str_next(struct str *rest, char separator, struct str *part) {
     return true;
 }
 
+bool str_take_digits(struct str *rest, size_t most, int64_t *number) {
+    size_t n = 0;
+    int64_t value = 0;
+    for (; n < rest->len && n < most && rest->at[n] >= '0' && rest->at[n] <= '9'; n++)
+        value = value * 10 + (rest->at[n] - '0');
+    if (n == 0)
+        return false;
+    *number = value;
+    *rest = str_slice(*rest, n, rest->len);
+    return true;
+}
+
 /* --- numbers ---------------------------------------------------------------------------------- */
 
 enum err str_to_int(struct str s, int64_t *out) {

@@ -48,6 +48,9 @@ struct str str_trim(struct str s); /* ASCII space, tab, CR, LF at both ends */
 /* Takes the part before `separator` off the front of *rest (the whole rest when there is none).
  * False when *rest is used up. */
 bool str_next(struct str *rest, char separator, struct str *part);
+/* Takes decimal digits off the front of *rest, at most `most` (up to 18) of them. False when there
+ * are none. */
+bool str_take_digits(struct str *rest, size_t most, int64_t *number);
 
 /*
  * Whole-text parsers: anything else than the number makes them fail with E_INPUT and leaves *out

@@ -136,6 +136,14 @@ struct str text_cut(struct str s, size_t count) {
     return (struct str){s.at, i};
 }
 
+struct str text_cut_bytes(struct str s, size_t bytes) {
+    if (s.len <= bytes)
+        return s;
+    while (bytes > 0 && is_continuation(s.at[bytes]))
+        bytes--;
+    return (struct str){s.at, bytes};
+}
+
 struct str text_repair(struct arena *arena, struct str s) {
     if (text_is_utf8(s))
         return s;

@@ -80,7 +80,7 @@ static size_t add_entity(struct buf *out, struct str html, size_t at) {
         add_code_point(out, number_of(name));
         return name.len + 2;
     }
-    for (size_t i = 0; i < sizeof(entities) / sizeof(entities[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(entities); i++)
         if (str_eq(name, str_from(entities[i].name))) {
             buf_add_str(out, str_from(entities[i].text));
             return name.len + 2;
@@ -230,12 +230,6 @@ enum err pool_document_text(struct arena *arena, struct str bytes, struct str co
 
 /* --- chunks ---------------------------------------------------------------------------------- */
 
-static size_t whole_character(struct str text, size_t bytes) {
-    while (bytes > 0 && ((unsigned char)text.at[bytes] & 0xC0) == 0x80)
-        bytes--;
-    return bytes;
-}
-
 static size_t stretch_end(struct str text, size_t bytes) {
     if (text.len <= bytes)
         return text.len;
@@ -247,7 +241,7 @@ static size_t stretch_end(struct str text, size_t bytes) {
         if (word == 0 && next == ' ')
             word = i;
     }
-    return word > 0 ? word : whole_character(text, bytes);
+    return word > 0 ? word : text_cut_bytes(text, bytes).len;
 }
 
 struct str stretch_take(struct str *rest, size_t bytes) {

@@ -153,6 +153,25 @@ static void ask_for_everything(void) {
     arena_alloc(&arena, SIZE_MAX);
 }
 
+static void an_array_grows_and_keeps_what_it_holds(void **state) {
+    (void)state;
+    struct arena arena;
+    int64_t *items = NULL;
+    size_t room = 0, moves = 0;
+    arena_init(&arena);
+    for (size_t count = 0; count < 1000; count++) {
+        int64_t *before = items;
+        ARENA_GROW(&arena, items, count, room);
+        moves += items != before;
+        assert_true(room > count);
+        items[count] = (int64_t)count * 7;
+    }
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(items[i], (int64_t)i * 7);
+    assert_true(moves < 10); /* it doubles */
+    arena_release(&arena);
+}
+
 static void write_behind_the_last_block(void) {
     struct arena arena;
     arena_init(&arena);
@@ -208,6 +227,7 @@ int main(void) {
         cmocka_unit_test(too_small_scratch_is_left_alone),
         cmocka_unit_test(destructors_run_newest_first_and_may_add_one),
         cmocka_unit_test(the_room_left_counts_down_to_the_ceiling),
+        cmocka_unit_test(an_array_grows_and_keeps_what_it_holds),
         cmocka_unit_test(misuse_stops_the_process),
         cmocka_unit_test(a_list_keeps_order_and_survives_removal_while_walking),
     };

@@ -285,8 +285,34 @@ static void percent_escapes_are_decoded_once(void **state) {
     }
 }
 
+static void digits_are_taken_off_the_front(void **state) {
+    (void)state;
+    static const struct {
+        struct str text;
+        size_t most;
+        int64_t number; /* -1: there is none */
+        struct str rest;
+    } rows[] = {
+        {S("12px"), 10, 12, S("px")},
+        {S("007"), 10, 7, S("")},
+        {S("1234"), 3, 123, S("4")},
+        {S("-5"), 10, -1, S("-5")},
+        {S(""), 10, -1, S("")},
+        {S("x1"), 10, -1, S("x1")},
+        {S("999999999999999999"), 18, 999999999999999999, S("")},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct str rest = rows[i].text;
+        int64_t number = -1;
+        assert_int_equal(str_take_digits(&rest, rows[i].most, &number), rows[i].number >= 0);
+        assert_int_equal(number, rows[i].number);
+        assert_true(str_eq(rest, rows[i].rest));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(digits_are_taken_off_the_front),
         cmocka_unit_test(absent_and_empty_differ),
         cmocka_unit_test(comparisons),
         cmocka_unit_test(searches),

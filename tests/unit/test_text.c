@@ -111,6 +111,14 @@ static void length_and_cuts_count_code_points(void **state) {
         assert_int_equal(text_cut(text, i).len, ENDS[i]);
 }
 
+static void cuts_by_bytes_leave_whole_characters(void **state) {
+    (void)state;
+    struct str text = STR("a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80z");
+    static const size_t ENDS[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+    for (size_t i = 0; i < COUNT_OF(ENDS); i++)
+        assert_int_equal(text_cut_bytes(text, i).len, ENDS[i]);
+}
+
 static const struct {
     struct str text, folded;
     const char *why;
@@ -252,6 +260,7 @@ int main(void) {
         cmocka_unit_test(utf8_is_judged_and_repaired),
         cmocka_unit_test(every_code_point_is_judged),
         cmocka_unit_test(length_and_cuts_count_code_points),
+        cmocka_unit_test(cuts_by_bytes_leave_whole_characters),
         cmocka_unit_test(folding_makes_names_comparable),
         cmocka_unit_test(words_are_letters_digits_and_marks),
         cmocka_unit_test(characters_are_told_apart_and_taken_apart),
