@@ -21,7 +21,7 @@
 #include "fetch/fetch.h"
 #include "loop/loop.h"
 #include "loop/pool.h"
-#include "model/exchange.h"
+#include "model/complaint.h"
 #include "model/setting.h"
 
 #include <math.h>
@@ -38,6 +38,7 @@
 #define TEXT_BYTES     24000 /* of one text: about the 8,192 tokens that the largest take */
 #define SHORTEST_BYTES 200   /* below this, length is not what is wrong with a text */
 #define IDLE_MS        30000
+#define WORDS_BYTES    250 /* of an endpoint that complains */
 
 struct embed_call {
     uint32_t magic;
@@ -92,44 +93,13 @@ static void conclude_later(void *ctx) {
     conclude(ctx);
 }
 
-/* --- words for a person ----------------------------------------------------------------------- */
-
-/* Some endpoints quote the key back. */
-static void hide_key(char *text, struct str key) {
-    if (key.len < 4)
-        return;
-    for (ptrdiff_t at; (at = str_find(str_from(text), key, 0)) >= 0;)
-        memset(text + at, '*', key.len);
-}
-
 static void fail(struct embed_call *call, enum err err, const char *what, struct str words) {
-    struct str clean = text_cut(text_repair(&call->scratch, words), 250);
     call->failure = err;
-    snprintf(call->detail, sizeof call->detail, "%s%s" STR_FMT, what, clean.len ? ": " : ".",
-             STR_ARG(clean));
-    hide_key(call->detail, call->request->endpoint.api_key);
-    for (char *at = call->detail; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = ' ';
-}
-
-static const char *verdict(enum err err) {
-    switch (err) {
-    case E_DENIED:
-        return "The endpoint refused the key";
-    case E_ABSENT:
-        return "The endpoint does not know this model or address";
-    case E_LIMIT:
-        return "The endpoint limits how often it may be asked";
-    case E_BUSY:
-        return "The endpoint is overloaded or still loading";
-    case E_INPUT:
-        return "The endpoint refused the texts";
-    case E_TIMEOUT:
-        return "The endpoint did not answer in time";
-    default:
-        return "The endpoint failed";
-    }
+    const struct complaint complaint = {.what = what,
+                                        .words = words,
+                                        .most_bytes = WORDS_BYTES,
+                                        .key = call->request->endpoint.api_key};
+    complaint_write(call->detail, sizeof call->detail, &complaint);
 }
 
 /* --- reading, in the pool --------------------------------------------------------------------- */
@@ -198,15 +168,15 @@ static bool speaks_of_length(struct str words) {
 }
 
 static void read_refusal(struct embed_call *call, const struct json_value *document) {
-    struct str words = document ? exchange_error_text(document) : STR_NONE;
+    struct str words = document ? complaint_text(document) : STR_NONE;
     int status = call->status;
-    enum err err = exchange_status_err(status);
+    enum err err = complaint_of_status(status);
     if (json_type(json_member(document, "error")) == JSON_OBJECT && err != E_LIMIT)
-        err = exchange_error_kind(json_member(document, "error"), err);
+        err = complaint_of_error(json_member(document, "error"), err);
     call->is_too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
                                           speaks_of_length(words));
     call->is_unknown_address = (status == 404 || status == 405) && words.len == 0;
-    fail(call, call->is_too_long ? E_INPUT : err, verdict(err), words);
+    fail(call, call->is_too_long ? E_INPUT : err, complaint_verdict(err), words);
 }
 
 static void read_answer(struct embed_call *call, const struct json_value *document) {
@@ -214,8 +184,8 @@ static void read_answer(struct embed_call *call, const struct json_value *docume
         return fail(call, E_UPSTREAM, "The endpoint's answer is not JSON", STR_NONE);
     const struct json_value *error = json_member(document, "error");
     if (json_type(error) == JSON_OBJECT || json_type(error) == JSON_STRING) {
-        enum err err = exchange_error_kind(error, E_UPSTREAM);
-        return fail(call, err, verdict(err), exchange_error_text(document));
+        enum err err = complaint_of_error(error, E_UPSTREAM);
+        return fail(call, err, complaint_verdict(err), complaint_text(document));
     }
     call->vectors = (struct embed_vectors){.count = call->part.count};
     const char *wrong = call->kind->read(&call->scratch, document, &call->part, &call->vectors);
@@ -264,7 +234,7 @@ static bool halve(struct embed_call *call) {
     struct str *text = &call->texts[call->from];
     if (text->len / 2 < SHORTEST_BYTES)
         return false;
-    *text = text_cut(*text, text->len / 2);
+    *text = text_cut_bytes(*text, text->len / 2);
     return true;
 }
 
@@ -379,7 +349,7 @@ static void take_texts(struct embed_call *call) {
     for (size_t i = 0; i < request->count; i++) {
         if (str_trim(request->texts[i]).len == 0)
             continue;
-        call->texts[call->count] = text_cut(request->texts[i], TEXT_BYTES);
+        call->texts[call->count] = text_cut_bytes(request->texts[i], TEXT_BYTES);
         call->places[call->count++] = i;
     }
 }

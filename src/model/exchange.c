@@ -15,11 +15,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/map.h"
 #include "base/text.h"
+#include "model/complaint.h"
 #include "model/setting.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,212 +34,31 @@
 #define STREAM_LIMIT    ((size_t)64 << 20) /* a reply is some kilobytes; this is a runaway */
 #define REQUEST_LIMIT   ((size_t)32 << 20)
 #define EVENT_SCRATCH   4096
-#define REMEMBERED      64
+#define EXCERPT_BYTES   200 /* of an answer that cannot be read */
 
 static void send_request(struct chat_call *call);
 
-/* --- what endpoints were found to refuse ------------------------------------------------------ */
-
-/* A ring of endpoints by hash: a few are in use, and forgetting costs one more request. */
-static struct {
-    uint64_t endpoint;
-    unsigned without;
-} remembered[REMEMBERED];
-static size_t remembered_next;
-
-/* FNV-1a, 64 bits: no adversary, an admin types these. */
-static uint64_t endpoint_hash(const struct chat_endpoint *endpoint) {
-    struct str parts[] = {endpoint->base_url, STR("\n"), endpoint->model};
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t p = 0; p < COUNT_OF(parts); p++)
-        for (size_t i = 0; i < parts[p].len; i++)
-            hash = (hash ^ (unsigned char)parts[p].at[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static unsigned recall_without(const struct chat_endpoint *endpoint) {
-    uint64_t hash = endpoint_hash(endpoint);
-    for (size_t i = 0; i < REMEMBERED; i++)
-        if (remembered[i].endpoint == hash)
-            return remembered[i].without;
-    return 0;
-}
-
-static void remember_without(const struct chat_endpoint *endpoint, unsigned without) {
-    uint64_t hash = endpoint_hash(endpoint);
-    size_t slot = remembered_next;
-    for (size_t i = 0; i < REMEMBERED; i++)
-        if (remembered[i].endpoint == hash)
-            slot = i;
-    if (slot == remembered_next)
-        remembered_next = (remembered_next + 1) % REMEMBERED;
-    remembered[slot].endpoint = hash;
-    remembered[slot].without = without;
-}
-
-/* Words in a refusal that name what it is about. */
-static const struct {
-    unsigned without;
-    struct str word;
-} REFUSED[] = {
-    {WITHOUT_STREAM_OPTIONS, {"stream_options", 14}},
-    {WITHOUT_EXTRAS, {"top_k", 5}},
-    {WITHOUT_EXTRAS, {"min_p", 5}},
-    {WITHOUT_EXTRAS, {"repetition_penalty", 18}},
-    {WITHOUT_EXTRAS, {"repeat_penalty", 14}},
-    {WITHOUT_PENALTIES, {"frequency_penalty", 17}},
-    {WITHOUT_PENALTIES, {"presence_penalty", 16}},
-    {WITHOUT_TEMPERATURE, {"temperature", 11}},
-    {WITHOUT_TOP_P, {"top_p", 5}},
-    {WITHOUT_SEED, {"seed", 4}},
-    {WITHOUT_STOP, {"'stop'", 6}},
-    {WITHOUT_STOP, {"\"stop\"", 6}},
-    {WITHOUT_STOP, {"stop_sequences", 14}},
-    {WITHOUT_MAX_TOKENS, {"max_completion_tokens", 21}},
-    {WITHOUT_PREFILL, {"continue_final_message", 22}},
-    {WITHOUT_PREFILL, {"add_generation_prompt", 21}},
-    {WITHOUT_PREFILL, {"prefill", 7}},
-    {WITHOUT_PREFILL, {"last role", 9}},
-    {WITHOUT_PREFILL, {"last message", 12}},
-    {WITHOUT_PREFILL, {"final message", 13}},
-    {WITHOUT_FREE_ROLES, {"alternat", 8}},
-    {WITHOUT_FREE_ROLES, {"ystem role", 10}},
-    {WITHOUT_CACHE_MARKS, {"cache_control", 13}},
-    {WITHOUT_SCHEMA, {"response_format", 15}},
-    {WITHOUT_SCHEMA, {"json_schema", 11}},
-    {WITHOUT_SCHEMA, {"'format'", 8}},
-    {WITHOUT_SCHEMA, {"grammar", 7}},
-};
-
-/* What the next attempt should leave out; 0: the refusal is about something else. Jinja's
- * complaints come as 500 from some servers. */
-static unsigned refused(const struct chat_call *call, struct str text) {
-    if (call->status != 400 && call->status != 422 && call->status != 500)
-        return 0;
-    unsigned bits = 0;
-    for (size_t i = 0; i < COUNT_OF(REFUSED); i++)
-        if (str_has(text, REFUSED[i].word))
-            bits |= REFUSED[i].without;
-    return bits & call->sent & ~call->without;
-}
-
-/* --- errors in words -------------------------------------------------------------------------- */
-
-enum err exchange_status_err(int status) {
-    switch (status) {
-    case 401:
-    case 402:
-    case 403:
-        return E_DENIED;
-    case 404:
-        return E_ABSENT;
-    case 408:
-    case 504:
-    case 524:
-        return E_TIMEOUT;
-    case 429:
-        return E_LIMIT;
-    case 503:
-    case 529:
-        return E_BUSY;
-    }
-    return status >= 400 && status < 500 ? E_INPUT : E_UPSTREAM;
-}
-
-enum err exchange_error_kind(const struct json_value *error, enum err otherwise) {
-    static const struct {
-        struct str word;
-        enum err err;
-    } KINDS[] = {
-        {{"overload", 8}, E_BUSY},          {{"unavailable", 11}, E_BUSY},
-        {{"rate_limit", 10}, E_LIMIT},      {{"quota", 5}, E_LIMIT},
-        {{"authentication", 14}, E_DENIED}, {{"permission", 10}, E_DENIED},
-        {{"billing", 7}, E_DENIED},         {{"api_key", 7}, E_DENIED},
-        {{"not_found", 9}, E_ABSENT},       {{"timeout", 7}, E_TIMEOUT},
-        {{"invalid_request", 15}, E_INPUT}, {{"exceed_context", 14}, E_INPUT},
-        {{"context_length", 14}, E_INPUT},
-    };
-    struct str type = json_string(json_member(error, "type"), STR(""));
-    struct str code = json_string(json_member(error, "code"), STR(""));
-    int64_t status = json_int(json_member(error, "code"), 0);
-    for (size_t i = 0; i < COUNT_OF(KINDS); i++)
-        if (str_has(type, KINDS[i].word) || str_has(code, KINDS[i].word))
-            return KINDS[i].err;
-    return status >= 400 && status < 600 ? exchange_status_err((int)status) : otherwise;
-}
-
-struct str exchange_error_text(const struct json_value *document) {
-    static const char *const PLACES[] = {
-        "error.message", "error",          "message",     "detail", "detail.msg",
-        "detail.0.msg",  "detail.message", "error.error", "msg",
-    };
-    for (size_t i = 0; i < COUNT_OF(PLACES); i++) {
-        struct str text = json_string(json_path(document, PLACES[i]), STR_NONE);
-        if (str_trim(text).len)
-            return str_trim(text);
-    }
-    return STR_NONE;
-}
-
-/* What the endpoint did, before its own words. */
-static const char *verdict(enum err err) {
-    switch (err) {
-    case E_DENIED:
-        return "The endpoint refused the key";
-    case E_ABSENT:
-        return "The endpoint does not know this model or address";
-    case E_LIMIT:
-        return "The endpoint limits how often it may be asked";
-    case E_BUSY:
-        return "The endpoint is overloaded or still loading";
-    case E_INPUT:
-        return "The endpoint refused the request";
-    case E_TIMEOUT:
-        return "The endpoint did not answer in time";
-    default:
-        return "The endpoint failed";
-    }
-}
-
-/* Replaces every occurrence of the key: some endpoints quote it back. */
-static void hide_key(char *text, struct str key) {
-    if (key.len < 4)
-        return;
-    struct str whole = str_from(text);
-    for (ptrdiff_t at; (at = str_find(whole, key, 0)) >= 0;)
-        memset(text + at, '*', key.len);
-}
-
-/* Control characters have no place in a sentence; a character that the cut went through goes whole.
- */
-static void tidy(char *text) {
-    size_t len = text_whole_prefix(str_from(text));
-    text[len] = '\0';
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = ' ';
-}
-
-static void say(struct chat_call *call, const char *what, int status, struct str words) {
-    struct arena scratch;
-    arena_init(&scratch);
-    struct str clean = text_repair(&scratch, str_slice(words, 0, 1000));
-    char number[16] = "";
-    if (status)
-        snprintf(number, sizeof number, " (%d)", status);
-    snprintf(call->detail, sizeof call->detail - 12, "%s%s%s" STR_FMT, what, number,
-             clean.len ? ": " : ".", STR_ARG(clean));
-    hide_key(call->detail, call->request->endpoint.api_key);
-    tidy(call->detail);
-    arena_release(&scratch);
-}
-
+/* The first of them is told. */
 static void fail(struct chat_call *call, enum err err, const char *what, int status,
                  struct str words) {
     if (call->failure)
         return;
     call->failure = err;
-    say(call, what, status, words);
+    const struct complaint complaint = {
+        .what = what, .status = status, .words = words, .key = call->request->endpoint.api_key};
+    complaint_write(call->detail, sizeof call->detail, &complaint);
+}
+
+/* Of what was to be an answer only its beginning is shown. */
+static void fail_unread(struct chat_call *call, struct str answer) {
+    if (call->failure)
+        return;
+    call->failure = E_UPSTREAM;
+    const struct complaint complaint = {.what = "The endpoint sent something that is not JSON",
+                                        .words = answer,
+                                        .most_bytes = EXCERPT_BYTES,
+                                        .key = call->request->endpoint.api_key};
+    complaint_write(call->detail, sizeof call->detail, &complaint);
 }
 
 /* --- what the adapters' readers call ---------------------------------------------------------- */
@@ -325,7 +143,7 @@ void exchange_end(struct chat_call *call) {
 }
 
 void exchange_fail(struct chat_call *call, enum err err, struct str detail) {
-    fail(call, err, verdict(err), 0, detail);
+    fail(call, err, complaint_verdict(err), 0, detail);
     timer_start(&call->watch, END_GRACE_MS, on_grace_over, call);
 }
 
@@ -376,8 +194,7 @@ static void read_event(struct chat_call *call, struct arena *arena, struct str n
         if (json_parse(arena, mended, &event, NULL) != E_OK) {
             if (call->is_ending) /* the stream was cut inside this event */
                 return;
-            fail(call, E_UPSTREAM, "The endpoint sent something that is not JSON", 0,
-                 str_slice(data, 0, 200));
+            fail_unread(call, data);
             return;
         }
     }
@@ -486,8 +303,7 @@ static void read_document(struct chat_call *call) {
     if (text.len == 0)
         fail(call, E_UPSTREAM, "The endpoint sent an empty answer", 0, STR_NONE);
     else if (json_parse(&arena, text_repair(&arena, text), &document, NULL) != E_OK)
-        fail(call, E_UPSTREAM, "The endpoint sent something that is not JSON", 0,
-             str_slice(text, 0, 200));
+        fail_unread(call, text);
     else
         call->kind->read_document(call, document);
     arena_release(&arena);
@@ -500,32 +316,33 @@ static struct str refusal_words(struct arena *arena, struct str body) {
     if (text.len == 0)
         return STR_NONE;
     if (json_parse(arena, text_repair(arena, text), &document, NULL) == E_OK) {
-        struct str words = exchange_error_text(document);
-        return words.len ? words : str_slice(text, 0, 200);
+        struct str words = complaint_text(document);
+        return words.len ? words : text;
     }
-    return text.at[0] == '<' ? STR("it answered with a web page") : str_slice(text, 0, 200);
+    return text.at[0] == '<' ? STR("it answered with a web page") : text;
 }
 
 /* True when the request goes out once more, without what was refused. */
 static bool try_without(struct chat_call *call, struct str body) {
-    unsigned bits = call->attempts < ATTEMPT_LIMIT ? refused(call, body) : 0;
+    unsigned bits = call->attempts < ATTEMPT_LIMIT ? without_refused(call->status, body) : 0;
+    bits &= call->sent & ~call->without;
     if (bits == 0)
         return false;
     call->without |= bits;
-    remember_without(&call->request->endpoint, call->without);
+    without_remember(&call->request->endpoint, call->without);
     send_request(call);
     return true;
 }
 
 static enum err refusal_err(struct arena *arena, int status, struct str body) {
     const struct json_value *document = NULL;
-    enum err err = exchange_status_err(status);
+    enum err err = complaint_of_status(status);
     if (json_parse(arena, text_repair(arena, str_trim(body)), &document, NULL) != E_OK)
         return err;
     /* A quota that is used up comes as 429 or 400 and is said in the code; the status stays the
      * better witness elsewhere. */
     return err == E_INPUT || err == E_UPSTREAM
-               ? exchange_error_kind(json_member(document, "error"), err)
+               ? complaint_of_error(json_member(document, "error"), err)
                : err;
 }
 
@@ -540,7 +357,7 @@ static bool conclude_refusal(struct chat_call *call) {
              call->status, STR_NONE);
     } else {
         enum err err = refusal_err(&arena, call->status, body);
-        fail(call, err, verdict(err), call->status, refusal_words(&arena, body));
+        fail(call, err, complaint_verdict(err), call->status, refusal_words(&arena, body));
     }
     arena_release(&arena);
     return false;
@@ -552,7 +369,7 @@ static void conclude_connection(struct chat_call *call, const struct fetch_resul
     if (call->is_finished)
         return;
     if (result->err == E_INPUT || result->err == E_TIMEOUT)
-        fail(call, result->err, verdict(result->err), 0, result->reason);
+        fail(call, result->err, complaint_verdict(result->err), 0, result->reason);
     else if (call->status == 0)
         fail(call, E_UPSTREAM, "The endpoint cannot be reached", 0, result->reason);
     else
@@ -687,7 +504,7 @@ struct chat_call *exchange_start(const struct exchange_kind *kind,
     call->events = *events;
     call->ctx = ctx;
     call->usage = (struct chat_usage){-1, -1};
-    call->without = recall_without(&request->endpoint);
+    call->without = without_recall(&request->endpoint);
     struct str echo = request->is_continue && request->message_count
                           ? request->messages[request->message_count - 1].content
                           : STR_NONE;

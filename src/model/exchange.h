@@ -12,26 +12,7 @@
 #include "model/chat.h"
 #include "model/filter.h"
 #include "model/mend.h"
-
-/*
- * What a request can do without. Servers of the same family differ in what they take: when one
- * refuses a request and names a field, the request is sent once more without it, and the endpoint
- * is remembered.
- */
-enum without {
-    WITHOUT_STREAM_OPTIONS = 1,
-    WITHOUT_EXTRAS = 2, /* top_k, min_p, repetition penalty */
-    WITHOUT_PENALTIES = 4,
-    WITHOUT_TEMPERATURE = 8,
-    WITHOUT_TOP_P = 16,
-    WITHOUT_SEED = 32,
-    WITHOUT_STOP = 64,
-    WITHOUT_MAX_TOKENS = 128, /* max_completion_tokens instead */
-    WITHOUT_PREFILL = 256,    /* going on is asked for in words */
-    WITHOUT_FREE_ROLES = 512, /* turns must alternate, no system role */
-    WITHOUT_CACHE_MARKS = 1024,
-    WITHOUT_SCHEMA = 2048, /* JSON is asked for in words alone */
-};
+#include "model/without.h"
 
 struct exchange_headers {
     struct fetch_header items[4];
@@ -78,7 +59,7 @@ struct chat_call {
     bool has_text; /* something other than white space came */
     bool has_reasoning;
     enum err failure; /* told inside the stream; E_OK: none */
-    char detail[512];
+    char detail[500]; /* for a person */
     int64_t last_progress_us; /* of the last text or thinking, or of the start */
     int64_t last_byte_us;
     bool has_progress;
@@ -103,13 +84,6 @@ void exchange_usage(struct chat_call *call, int64_t prompt_tokens, int64_t reply
 /* --- shared by adapters, discovery and the test of a model ------------------------------------ */
 /* base_url without trailing slashes, with a scheme. */
 struct str exchange_base(struct arena *arena, struct str base_url);
-/* The words for a person in an error document of any of the known shapes; STR_NONE when there are
- * none. */
-struct str exchange_error_text(const struct json_value *document);
-enum err exchange_status_err(int status);
-/* Words of an error's type or code (`overloaded_error`) as a code; `otherwise` when they say
- * nothing. */
-enum err exchange_error_kind(const struct json_value *error, enum err otherwise);
 /* Address of `what` ("models") at an OpenAI-compatible endpoint, whose base may or may not say /v1.
  */
 struct str openai_address(struct arena *arena, struct str base_url, struct str what);

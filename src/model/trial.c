@@ -44,7 +44,7 @@ static int64_t ms_since(const struct trial *trial) {
 static void end_one(struct trial *trial) {
     if (--trial->waiting > 0)
         return;
-    trial->result.reply = text_cut(buf_str(&trial->reply), REPLY_BYTES);
+    trial->result.reply = text_cut_bytes(buf_str(&trial->reply), REPLY_BYTES);
     for (size_t i = 0; i < trial->result.model_count; i++)
         if (str_eq(trial->result.models[i], trial->request.endpoint.model))
             trial->result.is_listed = true;

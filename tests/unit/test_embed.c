@@ -287,30 +287,39 @@ static void a_huge_answer_is_refused(void **state) {
     assert_non_null(strstr(told.detail, "larger"));
 }
 
+/* Halves are bytes: letters of two or three of them are not longer than others. */
 static void what_is_too_long_costs_only_its_own_end(void **state) {
     (void)state;
-    static char long_text[2048];
-    memset(long_text, 'a', sizeof long_text - 1);
-    const struct str texts[] = {{"Short.", 6}, {long_text, sizeof long_text - 1}};
+    static const char *const LETTERS[] = {"a", "\xD0\xB6", "\xE6\x9C\x88"};
     static const char REFUSAL[] =
         "{\"error\":{\"code\":400,\"message\":\"input is larger than the context\"}}";
-    const struct fake_step refuses[] = {{FAKE_RAW, http(0, 400, "", REFUSAL)}, {0}};
-    const struct fake_step first[] = {{FAKE_RAW, http(1, 200, "", DATA(ITEM(0, "[2,0]")))}, {0}};
-    const struct fake_step second[] = {{FAKE_RAW, http(2, 200, "", DATA(ITEM(0, "[0,2]")))}, {0}};
-    /* both together, the short one, the long one, its half, its quarter */
-    const struct fake_step *scripts[] = {refuses, first, refuses, refuses, second, NULL};
-    fake_start(&fake, scripts);
-    snprintf(url, sizeof url, "http://127.0.0.1:%d", fake.port);
-    request = (struct embed_request){
-        .texts = texts, .count = 2, .endpoint = {.base_url = str_from(url), .model = {"m", 1}}};
-    embed_openai.start(&request, on_answer, (void *)2);
-    told.is_started = true;
-    loop_run();
-    assert_int_equal(told.err, E_OK);
-    assert_int_equal(fake.request_count, 5);
-    assert_true(is_near(told.values[0], 1) && is_near(told.values[3], 1));
-    assert_true(strlen(sent(4)) < 600 && strlen(sent(4)) > 500);
-    assert_null(strstr(fake.requests[0], "Authorization"));
+    for (size_t row = 0; row < COUNT_OF(LETTERS); row++) {
+        static char long_text[2048];
+        size_t len = 0, letter = strlen(LETTERS[row]);
+        for (; len + letter < sizeof long_text; len += letter)
+            memcpy(long_text + len, LETTERS[row], letter);
+        const struct str texts[] = {{"Short.", 6}, {long_text, len}};
+        const struct fake_step refuses[] = {{FAKE_RAW, http(0, 400, "", REFUSAL)}, {0}};
+        const struct fake_step first[] = {{FAKE_RAW, http(1, 200, "", DATA(ITEM(0, "[2,0]")))},
+                                          {0}};
+        const struct fake_step second[] = {{FAKE_RAW, http(2, 200, "", DATA(ITEM(0, "[0,2]")))},
+                                           {0}};
+        /* both together, the short one, the long one, its half, its quarter */
+        const struct fake_step *scripts[] = {refuses, first, refuses, refuses, second, NULL};
+        fake_start(&fake, scripts);
+        snprintf(url, sizeof url, "http://127.0.0.1:%d", fake.port);
+        request = (struct embed_request){
+            .texts = texts, .count = 2, .endpoint = {.base_url = str_from(url), .model = {"m", 1}}};
+        embed_openai.start(&request, on_answer, (void *)2);
+        told.is_started = true;
+        loop_run();
+        assert_int_equal(told.err, E_OK);
+        assert_int_equal(fake.request_count, 5);
+        assert_true(is_near(told.values[0], 1) && is_near(told.values[3], 1));
+        assert_true(strlen(sent(4)) < 600 && strlen(sent(4)) > 500);
+        assert_null(strstr(fake.requests[0], "Authorization"));
+        again();
+    }
 }
 
 static void a_text_that_is_refused_at_any_length_fails_at_once(void **state) {
