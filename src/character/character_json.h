@@ -2,6 +2,7 @@
  * Inside character only. */
 #pragma once
 
+#include "character/character_list_store.h"
 #include "character/character_store.h"
 #include "lore/book.h"
 #include "net/field.h"

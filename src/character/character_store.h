@@ -1,62 +1,17 @@
-/* SQL of characters. Inside character only. */
+/*
+ * SQL of one character. Inside character only. Reads give structs in the caller's arena and take the
+ * connection of the thread that asks; changes run on the writer thread. Other errors than those
+ * named are the store's (E_STORAGE).
+ */
 #pragma once
 
 #include "character/character.h"
 
-/* What lists show. */
-struct character_summary {
-    int64_t id, owner_id;
-    struct str name, nickname, tagline, tags, creator, visibility, content_tier, avatar_blob;
-    double talkativeness;
-    bool is_favourite;
-    int64_t revision, created_at, updated_at, deleted_at;
-};
-
-struct character_list {
-    int64_t user_id;
-    int64_t before_id; /* INT64_MAX: from the newest */
-    int64_t limit;     /* rows to fetch */
-    struct str tag;    /* folded; STR_NONE: any */
-    struct str tier;   /* STR_NONE: any */
-    bool is_mine, is_trash, is_favourites;
-    /* Called for each row, in order; the texts are borrowed until it returns. */
-    void (*each)(void *ctx, const struct character_summary *summary);
-    void *ctx;
-    size_t count; /* out */
-};
-/* Newest first: own and public ones, or only own, or the trash, or favourites. */
-MUST_USE enum err character_store_list(struct db *db, struct character_list *list);
-
-struct character_search {
-    struct arena *arena;
-    int64_t user_id;
-    struct str query;     /* FTS5 */
-    struct str tag, tier; /* as in lists */
-    int64_t limit;
-    int64_t *ids;      /* out, best first */
-    struct str *names; /* out: name and tags, of the fuzzy search; else NULL */
-    size_t count;      /* out */
-};
-MUST_USE enum err character_store_search(struct db *db, struct character_search *search);
-MUST_USE enum err character_store_search_newest(struct db *db, struct character_search *search);
-/* By trigrams, for words that are typed wrong. */
-MUST_USE enum err character_store_search_fuzzy(struct db *db, struct character_search *search);
-/* The summaries of these ids, in their order; those that this person may not see are left out. */
-MUST_USE enum err character_store_by_ids(struct db *db, struct arena *arena, int64_t user_id,
-                                         const int64_t *ids, size_t id_count,
-                                         struct character_summary *items, size_t *count);
-/* The summary of one that this person may see. */
-MUST_USE enum err character_store_summary(struct db *db, struct arena *arena, int64_t id,
-                                          int64_t user_id, struct character_summary *summary);
-
-struct tag_count {
-    struct str tag;
-    int64_t count;
-};
-/* Tags of what this person may see, the most used first. Milliseconds with thousands of cards: for
- * a pool thread. */
-MUST_USE enum err pool_character_store_tags(struct db *db, struct arena *arena, int64_t user_id,
-                                            int64_t limit, struct tag_count *tags, size_t *count);
+/* What is for adults only is read by those who declared to be (user.is_adult), and by its owner:
+ * a condition of every statement that shows a character `c` to a person :user. */
+#define CHARACTER_MAY_BY_TIER                                \
+    "(c.content_tier = 'all_ages' OR c.owner_id = :user OR " \
+    "(SELECT is_adult FROM user WHERE id = :user)) "
 
 /* Seen with this person's eyes; E_ABSENT when they may not. */
 MUST_USE enum err character_store_load(struct db *db, struct arena *arena, int64_t id,
@@ -65,19 +20,15 @@ MUST_USE enum err character_store_load(struct db *db, struct arena *arena, int64
 MUST_USE enum err character_store_load_any(struct db *db, struct arena *arena, int64_t id,
                                            struct character *character);
 
-/* Ids of what is not in the trash, above `after`, in order; for a rebuild of what is found by meaning. */
-MUST_USE enum err character_store_ids_after(struct db *db, int64_t after, size_t limit,
-                                            int64_t *ids, size_t *count);
-/* True when it has this tag (folded). */
-bool character_store_has_tag(struct db *db, int64_t id, struct str tag);
-
 struct revision {
     int64_t revision, saved_by, created_at;
     struct str card; /* JSON object; of lists STR_NONE */
 };
+/* Newest first, those before revision `before`, without their cards. At most `limit`. */
 MUST_USE enum err character_store_revisions(struct db *db, int64_t id, int64_t before,
                                             int64_t limit, struct revision *revisions,
                                             size_t *count);
+/* E_ABSENT when it is not kept (any more). */
 MUST_USE enum err character_store_revision(struct db *db, struct arena *arena, int64_t id,
                                            int64_t n, struct revision *revision);
 
@@ -86,12 +37,15 @@ MUST_USE enum err character_store_update(struct tx *tx, const struct character *
 /* What search and tags know of it: written anew. `tags` is the JSON array's items as one text. */
 MUST_USE enum err character_store_index(struct tx *tx, const struct character *character,
                                         const struct str *tags, size_t tag_count);
+/* What the character is now as a revision; those before the last `keep` go. */
 MUST_USE enum err character_store_add_revision(struct tx *tx, const struct character *character,
                                                int64_t saved_by, struct str card, int64_t keep);
+/* Into the trash (ms), or out of it (0). */
 MUST_USE enum err character_store_set_deleted(struct tx *tx, int64_t id, int64_t deleted_at);
 /* Deletes for good up to `limit` of what went to the trash before; *has_more when there is more. */
 MUST_USE enum err character_store_sweep(struct tx *tx, int64_t before_ms, int64_t limit,
                                         bool *has_more);
+/* Twice is once. */
 MUST_USE enum err character_store_add_favourite(struct tx *tx, int64_t user_id, int64_t id);
 /* E_ABSENT when it was none. */
 MUST_USE enum err character_store_remove_favourite(struct tx *tx, int64_t user_id, int64_t id);

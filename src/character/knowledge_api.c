@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "character/character_api.h"
-#include "character/character_store.h"
+#include "character/character_list_store.h"
 #include "character/knowledge.h"
 #include "loop/pool.h"
 

@@ -7,6 +7,7 @@
  */
 #include "character/likeness.h"
 
+#include "character/character_list_store.h"
 #include "character/character_store.h"
 #include "character/document.h"
 

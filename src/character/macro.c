@@ -16,17 +16,17 @@
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/text.h"
+#include "character/moment.h"
 
 #include <string.h>
 
 #include "base/banned.h"
 
-#define NAME_BYTES  32         /* no macro has a longer name */
-#define DICE_LIMIT  1000       /* dice of one roll */
-#define FACES_LIMIT 1000000000 /* of one die */
-#define DAY_MS      INT64_C(86400000)
+#define NAME_BYTES    32         /* no macro has a longer name */
+#define DICE_LIMIT    1000       /* dice of one roll */
+#define FACES_LIMIT   1000000000 /* of one die */
+#define NUMBER_DIGITS 10
 
 struct pair {
     size_t open, close; /* of the first brace of `{{` and of `}}` */
@@ -174,20 +174,10 @@ struct dice {
     int64_t count, faces, plus;
 };
 
-static bool take_number(struct str *rest, int64_t *number) {
-    size_t n = 0;
-    while (n < rest->len && n < 10 && rest->at[n] >= '0' && rest->at[n] <= '9')
-        n++;
-    if (n == 0 || str_to_int(str_slice(*rest, 0, n), number) != E_OK)
-        return false;
-    *rest = str_slice(*rest, n, rest->len);
-    return true;
-}
-
 /* "20", "d20", "2d6", "2d6+3", "1d8-1" */
 static bool read_dice(struct str text, struct dice *dice) {
     *dice = (struct dice){1, 0, 0};
-    bool has_number = take_number(&text, &dice->count);
+    bool has_number = str_take_digits(&text, NUMBER_DIGITS, &dice->count);
     if (has_number && text.len == 0) {
         dice->faces = dice->count;
         dice->count = 1;
@@ -195,13 +185,13 @@ static bool read_dice(struct str text, struct dice *dice) {
         if (text.len == 0 || (text.at[0] | 0x20) != 'd')
             return false;
         text = str_slice(text, 1, text.len);
-        if (!take_number(&text, &dice->faces))
+        if (!str_take_digits(&text, NUMBER_DIGITS, &dice->faces))
             return false;
     }
     if (text.len > 0 && (text.at[0] == '+' || text.at[0] == '-')) {
         bool is_minus = text.at[0] == '-';
         text = str_slice(text, 1, text.len);
-        if (!take_number(&text, &dice->plus))
+        if (!str_take_digits(&text, NUMBER_DIGITS, &dice->plus))
             return false;
         dice->plus = is_minus ? -dice->plus : dice->plus;
     }
@@ -223,182 +213,13 @@ static void do_roll(struct expander *expander, const struct call *call) {
 
 /* --- time ----------------------------------------------------------------------------------- */
 
-static const char *const month_names[] = {"January",   "February", "March",    "April",
-                                          "May",       "June",     "July",     "August",
-                                          "September", "October",  "November", "December"};
-static const char *const day_names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                        "Thursday", "Friday", "Saturday"};
-
-struct moment {
-    int year, month, day, hour, minute, second, weekday;
-};
-
-static int digits(const char *at, int count) {
-    int value = 0;
-    for (int i = 0; i < count; i++)
-        value = value * 10 + (at[i] - '0');
-    return value;
-}
-
-static struct moment moment_at(int64_t at_ms) {
-    char text[RFC3339_LEN + 1];
-    clock_rfc3339(at_ms, text);
-    int64_t days = at_ms / DAY_MS - (at_ms % DAY_MS < 0);
-    return (struct moment){
-        .year = digits(text, 4),
-        .month = digits(text + 5, 2),
-        .day = digits(text + 8, 2),
-        .hour = digits(text + 11, 2),
-        .minute = digits(text + 14, 2),
-        .second = digits(text + 17, 2),
-        .weekday = (int)(((days + 4) % 7 + 7) % 7), /* 1970-01-01 was a Thursday */
-    };
-}
-
-/* What a token shows: 02 with a leading zero, 1 without, 3 cut to three letters; HALF is the hour
- * of a 12-hour clock. */
-enum part {
-    YEAR,
-    YEAR2,
-    MONTH,
-    MONTH3,
-    MONTH02,
-    MONTH1,
-    DAY02,
-    DAY1,
-    WEEKDAY,
-    WEEKDAY3,
-    HOUR02,
-    HOUR1,
-    HALF02,
-    HALF1,
-    MINUTE02,
-    MINUTE1,
-    SECOND02,
-    SECOND1,
-    NOON_UPPER,
-    NOON_LOWER
-};
-
-/* moment.js format tokens; of two that fit the longer stands first. */
-static const struct format_token {
-    const char *text;
-    enum part part;
-} format_tokens[] = {
-    {"YYYY", YEAR}, {"YY", YEAR2},    {"MMMM", MONTH}, {"MMM", MONTH3},   {"MM", MONTH02},
-    {"M", MONTH1},  {"DD", DAY02},    {"D", DAY1},     {"dddd", WEEKDAY}, {"ddd", WEEKDAY3},
-    {"HH", HOUR02}, {"H", HOUR1},     {"hh", HALF02},  {"h", HALF1},      {"mm", MINUTE02},
-    {"m", MINUTE1}, {"ss", SECOND02}, {"s", SECOND1},  {"A", NOON_UPPER}, {"a", NOON_LOWER},
-};
-
-static void add_part(struct buf *out, const struct moment *m, enum part part) {
-    int half = m->hour % 12 == 0 ? 12 : m->hour % 12;
-    switch (part) {
-    case YEAR:
-        buf_printf(out, "%04d", m->year);
-        return;
-    case YEAR2:
-        buf_printf(out, "%02d", m->year % 100);
-        return;
-    case MONTH:
-        buf_add_str(out, str_from(month_names[m->month - 1]));
-        return;
-    case MONTH3:
-        buf_add(out, month_names[m->month - 1], 3);
-        return;
-    case MONTH02:
-        buf_printf(out, "%02d", m->month);
-        return;
-    case MONTH1:
-        buf_add_int(out, m->month);
-        return;
-    case DAY02:
-        buf_printf(out, "%02d", m->day);
-        return;
-    case DAY1:
-        buf_add_int(out, m->day);
-        return;
-    case WEEKDAY:
-        buf_add_str(out, str_from(day_names[m->weekday]));
-        return;
-    case WEEKDAY3:
-        buf_add(out, day_names[m->weekday], 3);
-        return;
-    case HOUR02:
-        buf_printf(out, "%02d", m->hour);
-        return;
-    case HOUR1:
-        buf_add_int(out, m->hour);
-        return;
-    case HALF02:
-        buf_printf(out, "%02d", half);
-        return;
-    case HALF1:
-        buf_add_int(out, half);
-        return;
-    case MINUTE02:
-        buf_printf(out, "%02d", m->minute);
-        return;
-    case MINUTE1:
-        buf_add_int(out, m->minute);
-        return;
-    case SECOND02:
-        buf_printf(out, "%02d", m->second);
-        return;
-    case SECOND1:
-        buf_add_int(out, m->second);
-        return;
-    case NOON_UPPER:
-        buf_add_str(out, m->hour < 12 ? STR("AM") : STR("PM"));
-        return;
-    case NOON_LOWER:
-        buf_add_str(out, m->hour < 12 ? STR("am") : STR("pm"));
-        return;
-    }
-}
-
-static const struct format_token *token_at(struct str format) {
-    for (size_t i = 0; i < COUNT_OF(format_tokens); i++)
-        if (str_starts(format, str_from(format_tokens[i].text)))
-            return &format_tokens[i];
-    return NULL;
-}
-
 static void add_time(struct expander *expander, int64_t offset_ms, struct str format) {
-    struct moment moment = moment_at(expander->context->now_ms + offset_ms);
-    while (format.len > 0) {
-        const struct format_token *token = token_at(format);
-        if (token)
-            add_part(expander->out, &moment, token->part);
-        else
-            buf_add_char(expander->out, format.at[0]);
-        format = str_slice(format, token ? strlen(token->text) : 1, format.len);
-    }
-}
-
-/* "UTC+2", "UTC-3:30": hours from UTC */
-static bool read_offset(struct str text, int64_t *offset_ms) {
-    if (!str_eq_nocase(str_slice(text, 0, 3), STR("UTC")))
-        return false;
-    text = str_slice(text, 3, text.len);
-    bool is_minus = text.len > 0 && text.at[0] == '-';
-    if (is_minus || (text.len > 0 && text.at[0] == '+'))
-        text = str_slice(text, 1, text.len);
-    int64_t hours = 0, minutes = 0;
-    if (text.len > 0 && !take_number(&text, &hours))
-        return false;
-    if (text.len > 0 && text.at[0] == ':') {
-        text = str_slice(text, 1, text.len);
-        if (!take_number(&text, &minutes))
-            return false;
-    }
-    *offset_ms = (hours * 60 + minutes) * 60000 * (is_minus ? -1 : 1);
-    return text.len == 0 && hours <= 14 && minutes < 60;
+    moment_write(expander->out, expander->context->now_ms + offset_ms, format);
 }
 
 static void do_time(struct expander *expander, const struct call *call) {
     int64_t offset_ms = expander->context->utc_offset_ms;
-    if (call->argument.at && !read_offset(str_trim(call->argument), &offset_ms)) {
+    if (call->argument.at && !moment_read_offset(str_trim(call->argument), &offset_ms)) {
         buf_add_str(expander->out, STR("{{"));
         buf_add_str(expander->out, call->body);
         buf_add_str(expander->out, STR("}}"));
@@ -432,35 +253,9 @@ static void do_datetimeformat(struct expander *expander, const struct call *call
         add_time(expander, expander->context->utc_offset_ms, str_trim(call->argument));
 }
 
-/* The steps of moment.js' humanize(): below `below`, so many of `unit`; a word of its own for the
- * first. */
-static const struct span {
-    int64_t below_s, unit_s;
-    const char *one, *many;
-} spans[] = {
-    {45, 0, "a few seconds", NULL},         {90, 0, "a minute", NULL},
-    {45 * 60, 60, NULL, "minutes"},         {90 * 60, 0, "an hour", NULL},
-    {22 * 3600, 3600, NULL, "hours"},       {36 * 3600, 0, "a day", NULL},
-    {26 * 86400, 86400, NULL, "days"},      {46 * 86400, 0, "a month", NULL},
-    {320 * 86400, 2629800, NULL, "months"}, /* 30.4 days */
-    {548 * 86400, 0, "a year", NULL},       {INT64_MAX, 31557600, NULL, "years"},
-};
-
 static void do_idle(struct expander *expander, const struct call *call) {
     (void)call;
-    int64_t idle_s = expander->context->idle_ms / 1000;
-    const struct span *span = spans;
-    if (idle_s <= 0) {
-        buf_add_str(expander->out, STR("just now"));
-        return;
-    }
-    while (idle_s >= span->below_s)
-        span++;
-    if (span->one)
-        buf_add_str(expander->out, str_from(span->one));
-    else
-        buf_printf(expander->out, "%lld %s",
-                   (long long)((idle_s + span->unit_s / 2) / span->unit_s), span->many);
+    moment_write_span(expander->out, expander->context->idle_ms);
 }
 
 /* --- text ----------------------------------------------------------------------------------- */
@@ -620,7 +415,7 @@ static bool value_macro(struct expander *expander, const struct call *call) {
 static bool time_macro(struct expander *expander, const struct call *call) {
     int64_t offset_ms;
     if (!str_eq_nocase(str_slice(call->body, 0, 5), STR("time_")) ||
-        !read_offset(str_slice(call->body, 5, call->body.len), &offset_ms))
+        !moment_read_offset(str_slice(call->body, 5, call->body.len), &offset_ms))
         return false;
     add_time(expander, offset_ms, STR("h:mm A"));
     return true;

@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "character/card.h"
 #include "character/character_json.h"
+#include "character/character_list_store.h"
 #include "character/character_store.h"
 #include "lore/activate.h"
 #include "lore/lore.h"
