@@ -572,7 +572,7 @@ CREATE VIRTUAL TABLE memory_words USING fts5 (
     text, scope, content = 'memory_turn', content_rowid = 'message_id', columnsize = 0, tokenize = "porter unicode61 remove_diacritics 2"
 );
 
--- What was learnt (memory/memory_store.c). Every change here runs with freed pages overwritten, so that what is forgotten is in no file.
+-- What was learnt (memory/fact_store.c, summary_store.c, progress_store.c, forget_store.c). Every change here runs with freed pages overwritten, so that what is forgotten is in no file.
 -- One thing that is remembered, as a plain sentence. What contradicts it does not overwrite it: it is closed and points to what came after.
 CREATE TABLE memory_fact (
     id              INTEGER NOT NULL PRIMARY KEY,
@@ -611,7 +611,7 @@ CREATE TABLE memory_source (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_source_of_message ON memory_source (message_id, fact_id);
 
--- The words of facts; rowid = memory_fact.id; written by memory_store.c with the fact.
+-- The words of facts; rowid = memory_fact.id; written by fact_store.c with the fact.
 CREATE VIRTUAL TABLE memory_fact_words USING fts5 (text, content = 'memory_fact', content_rowid = 'id', tokenize = "porter unicode61 remove_diacritics 2");
 
 -- A stretch of the talk that can be told as one thing: what the timeline shows.

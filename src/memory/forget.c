@@ -4,18 +4,12 @@
  * told it, not in the answers kept for repeated requests, not in the recorded prompts, and not in
  * freed pages or in the log. What stays is a digest, so that it is not learnt again, and, when
  * the messages are withheld too, their ids: the talk itself is the person's to delete.
- *
- * Recorded prompts are rewritten by a durable job, which carries no text: it takes the memories and
- * summaries out of every prompt of the conversation since the oldest of the forgotten facts.
+ * Recorded prompts are cleaned afterwards, see forget_prompts.c.
  */
 #include "memory/forget.h"
 
 #include "base/buf.h"
-#include "base/check.h"
 #include "base/clock.h"
-#include "base/deflate.h"
-#include "base/id.h"
-#include "base/text.h"
 #include "memory/memory_index.h"
 #include "memory/memory_store.h"
 #include "memory/pieces.h"
@@ -24,12 +18,11 @@
 
 #include "base/banned.h"
 
-#define TOPIC_STEMS        16
-#define TELLS_SHARE        0.6  /* of a fact's words in one sentence of a summary ... */
-#define TELLS_VALUE_SHARE  0.33 /* ... or so many, with all of its value's */
-#define RECORD_LIMIT_BYTES ((size_t)16 << 20)
-#define SCRUB_BATCH        8
-#define CONVERSATIONS      64
+#define TOPIC_STEMS       16
+#define TELLS_SHARE       0.6    /* of a fact's words in one sentence of a summary ... */
+#define TELLS_VALUE_SHARE 0.33   /* ... or so many, with all of its value's */
+#define EVERY_FACT        100000 /* of one talk, more than learning keeps */
+#define EVERY_EPISODE     10000
 
 /* --- what tells of it ------------------------------------------------------------------------- */
 
@@ -281,6 +274,64 @@ enum err writer_forget(struct tx *tx, struct forget *forget) {
     return err;
 }
 
+static enum err touch_all(struct tx *tx, const struct forget *forget) {
+    int64_t conversation = forget->scope.conversation_id;
+    enum err err = E_OK;
+    for (size_t i = 0; i < forget->fact_count && err == E_OK; i++)
+        err = index_touch(tx, &memory_kind_fact, forget->facts[i].id, conversation, conversation);
+    for (size_t i = 0; i < forget->episode_count && err == E_OK; i++)
+        err = index_touch(tx, &memory_kind_episode, forget->episodes[i].id, conversation,
+                          conversation);
+    for (size_t i = 0; i < forget->summary_count && err == E_OK; i++)
+        err = index_touch(tx, &memory_kind_summary, forget->summaries[i].id, conversation,
+                          conversation);
+    return err;
+}
+
+static enum err find_everything(struct db *db, struct arena *arena, struct forget *forget) {
+    int64_t conversation = forget->scope.conversation_id;
+    enum err err = memory_store_facts(db, arena, &forget->scope, true, EVERY_FACT, &forget->facts,
+                                      &forget->fact_count);
+    if (err == E_OK)
+        err = memory_episodes(db, arena, conversation, 0, EVERY_EPISODE, &forget->episodes,
+                              &forget->episode_count);
+    return err != E_OK ? err
+                       : memory_summaries(db, arena, conversation, &forget->summaries,
+                                          &forget->summary_count);
+}
+
+/* What was said so far is not learnt from again by itself; POST /memory/extract does. */
+static enum err be_strangers(struct tx *tx, struct arena *arena, int64_t conversation_id) {
+    struct memory_progress progress;
+    enum err err = memory_store_progress(tx_db(tx), arena, conversation_id, &progress);
+    if (err != E_OK)
+        return err;
+    progress.status = STR("strangers");
+    progress.mood = STR("");
+    progress.closeness = 0;
+    if (progress.summed_to < progress.learnt_to)
+        progress.summed_to = progress.learnt_to;
+    progress.updated_at = clock_now_ms();
+    return memory_store_save_progress(tx, &progress);
+}
+
+enum err writer_forget_everything(struct tx *tx, struct arena *arena, struct forget *forget) {
+    forget->scope.is_shared = false; /* this talk's own */
+    tx_overwrite_freed(tx, true);
+    enum err err = find_everything(tx_db(tx), arena, forget);
+    for (size_t i = 0; i < forget->fact_count && err == E_OK; i++)
+        err = memory_store_forget_answers(tx, forget->scope.user_id, forget->facts[i].id);
+    if (err == E_OK)
+        err = touch_all(tx, forget);
+    if (err == E_OK)
+        err = memory_store_forget_all(tx, forget->scope.conversation_id);
+    if (err == E_OK)
+        err = memory_store_merge_words(tx);
+    if (err == E_OK)
+        err = be_strangers(tx, arena, forget->scope.conversation_id);
+    return err == E_OK ? forget_queue_scrub(tx, &forget->scope, 0) : err;
+}
+
 void forget_vectors(const struct forget *forget, store_done_fn done, void *ctx) {
     struct arena arena;
     arena_init(&arena);
@@ -295,135 +346,4 @@ void forget_vectors(const struct forget *forget, store_done_fn done, void *ctx) 
         ids[count++] = forget->summaries[i].id;
     index_forget(forget->scope.conversation_id, ids, count, done, ctx);
     arena_release(&arena);
-}
-
-/* --- recorded prompts -------------------------------------------------------------------------- */
-
-enum err forget_queue_scrub(struct tx *tx, const struct memory_scope *scope, int64_t since) {
-    int64_t ids[CONVERSATIONS], job_id;
-    size_t count = 1;
-    enum err err = E_OK;
-    ids[0] = scope->conversation_id;
-    if (scope->is_shared)
-        err = memory_store_conversations(tx_db(tx), scope, 0, ids, CONVERSATIONS, &count);
-    for (size_t i = 0; i < count && err == E_OK; i++) {
-        struct arena arena;
-        arena_init(&arena);
-        err = job_add(tx, "memory.scrub", scope->user_id,
-                      str_printf(&arena, "{\"conversation_id\":\"%s\",\"since\":%lld}",
-                                 id_text(ids[i]).at, (long long)since),
-                      0, &job_id);
-        arena_release(&arena);
-    }
-    return err;
-}
-
-static bool is_memory_part(const struct json_value *part) {
-    struct str name = json_string(json_member(part, "name"), STR(""));
-    return str_eq(name, STR("memories")) || str_eq(name, STR("summary"));
-}
-
-static bool has_memory(const struct json_value *record) {
-    const struct json_value *part = json_first(json_member(record, "parts"));
-    for (; part != NULL; part = json_next(part))
-        if (is_memory_part(part) && json_string(json_member(part, "content"), STR("")).len > 0)
-            return true;
-    return json_count(json_member(record, "memories")) > 0;
-}
-
-static void write_parts(struct json *json, const struct json_value *parts) {
-    json_array_begin(json);
-    for (const struct json_value *part = json_first(parts); part; part = json_next(part)) {
-        bool is_memory = is_memory_part(part);
-        json_object_begin(json);
-        for (const struct json_value *member = json_first(part); member;
-             member = json_next(member)) {
-            json_key(json, json_name(member));
-            if (is_memory && str_eq(json_name(member), STR("content")))
-                json_write_str(json, STR(""));
-            else
-                json_write_value(json, member);
-        }
-        json_object_end(json);
-    }
-    json_array_end(json);
-}
-
-/* The record without what was remembered; STR_NONE when it had nothing of it. */
-static struct str cleaned(struct arena *arena, struct str deflated) {
-    struct str text;
-    const struct json_value *record = NULL;
-    if (inflate_bytes(arena, deflated, RECORD_LIMIT_BYTES, &text) != E_OK ||
-        json_parse(arena, text, &record, NULL) != E_OK || !has_memory(record))
-        return STR_NONE;
-    struct buf buf;
-    struct json json;
-    buf_init(&buf, RECORD_LIMIT_BYTES);
-    json_init(&json, &buf);
-    json_object_begin(&json);
-    for (const struct json_value *member = json_first(record); member; member = json_next(member)) {
-        json_key(&json, json_name(member));
-        if (str_eq(json_name(member), STR("parts"))) {
-            write_parts(&json, member);
-        } else if (str_eq(json_name(member), STR("memories"))) {
-            json_array_begin(&json);
-            json_array_end(&json);
-        } else {
-            json_write_value(&json, member);
-        }
-    }
-    json_object_end(&json);
-    struct str out = deflate_bytes(arena, buf_str(&buf));
-    buf_release(&buf);
-    return out;
-}
-
-struct scrub {
-    struct job *job;
-    int64_t conversation_id, since, after;
-    size_t count;
-};
-
-static enum err writer_scrub(struct tx *tx, void *ctx) {
-    struct scrub *scrub = ctx;
-    struct memory_prompt prompts[SCRUB_BATCH];
-    struct arena arena;
-    arena_init(&arena);
-    tx_overwrite_freed(tx, true);
-    enum err err = memory_store_prompts(tx_db(tx), &arena, scrub->conversation_id, scrub->since,
-                                        scrub->after, prompts, SCRUB_BATCH, &scrub->count);
-    for (size_t i = 0; i < scrub->count && err == E_OK; i++) {
-        /* The variants of a message stay together: the batch ends where a message does. */
-        if (scrub->count == SCRUB_BATCH && i > 0 &&
-            prompts[i].message_id == prompts[SCRUB_BATCH - 1].message_id &&
-            prompts[0].message_id != prompts[SCRUB_BATCH - 1].message_id)
-            break;
-        scrub->after = prompts[i].message_id;
-        prompts[i].record = cleaned(&arena, prompts[i].record);
-        if (prompts[i].record.at != NULL)
-            err = memory_store_save_prompt(tx, &prompts[i]);
-    }
-    arena_release(&arena);
-    return err;
-}
-
-static void on_scrubbed(enum err err, void *ctx) {
-    struct scrub *scrub = ctx;
-    if (err == E_OK && scrub->count == SCRUB_BATCH && !scrub->job->is_cancelled)
-        return store_write(writer_scrub, on_scrubbed, scrub);
-    if (err == E_OK && scrub->job->is_cancelled && scrub->count == SCRUB_BATCH)
-        err = E_CANCELLED;
-    job_finish(scrub->job, err, "recorded prompts could not be cleaned");
-}
-
-void forget_run_scrub(struct job *job) {
-    const struct json_value *payload = NULL;
-    struct scrub *scrub = ARENA_NEW(&job->arena, struct scrub);
-    scrub->job = job;
-    if (json_parse(&job->arena, job->payload, &payload, NULL) != E_OK ||
-        id_parse(json_string(json_member(payload, "conversation_id"), STR("")),
-                 &scrub->conversation_id) != E_OK)
-        return job_finish(job, E_INPUT, "the job names no conversation");
-    scrub->since = json_int(json_member(payload, "since"), 0);
-    store_write(writer_scrub, on_scrubbed, scrub);
 }

@@ -27,11 +27,19 @@ MUST_USE enum err forget_fact(struct db *db, struct arena *arena, const struct m
                               bool with_messages, struct forget *forget);
 /* Inside a write: rows, words, what was kept for repeats, and a job for the recorded prompts. */
 MUST_USE enum err writer_forget(struct tx *tx, struct forget *forget);
+/* Inside a write: everything that was learnt in the conversation of forget->scope, which is told as
+ * it was; other talks keep what they share. The two are strangers again, and what was said so far is
+ * learnt from only when somebody asks for it. */
+MUST_USE enum err writer_forget_everything(struct tx *tx, struct arena *arena,
+                                           struct forget *forget);
 /* After the commit: the vectors, at once. done when they are gone from the disk. Loop. */
 void forget_vectors(const struct forget *forget, store_done_fn done, void *ctx);
 
+/* --- recorded prompts: forget_prompts.c --------------------------------------------------------- */
+
 struct job;
 void forget_run_scrub(struct job *job); /* kind "memory.scrub", in learn.c's table */
-/* Inside a write: the memories in the recorded prompts of a scope since a moment go. */
+/* Inside a write: jobs that take the memories out of the prompts of a scope's conversations that were
+ * recorded since a moment (ms). */
 MUST_USE enum err forget_queue_scrub(struct tx *tx, const struct memory_scope *scope,
                                      int64_t since);

@@ -1,10 +1,9 @@
 /*
- * The front of this folder: settings, the switches of a scope, what conversation code calls in its
- * writes, and how facts and episodes look to clients. Learning itself is learn.c, merging merge.c.
+ * The front of this folder: settings, the switches of a scope, and what conversation code calls in
+ * its writes. Learning itself is learn.c, merging merge.c.
  */
 #include "memory/memory.h"
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/text.h"
 #include "memory/learn.h"
@@ -114,71 +113,4 @@ enum err memory_changed(struct tx *tx, int64_t conversation_id, int64_t from_id,
 enum err memory_gone(struct tx *tx, int64_t conversation_id) {
     tx_overwrite_freed(tx, false);
     return memory_store_forget_all(tx, conversation_id);
-}
-
-/* --- how it looks ------------------------------------------------------------------------------- */
-
-void memory_fact_write(struct json *json, const struct memory_fact *fact) {
-    json_object_begin(json);
-    JSON_ID(json, "id", fact->id);
-    JSON_ID(json, "conversation_id", fact->conversation_id);
-    JSON_STR(json, "kind", fact->kind);
-    JSON_STR(json, "subject", fact->subject);
-    JSON_STR(json, "predicate", fact->predicate);
-    JSON_STR(json, "object", fact->object);
-    JSON_STR(json, "text", fact->text);
-    JSON_DOUBLE(json, "importance", (double)(int)(fact->importance * 100 + 0.5) / 100);
-    JSON_DOUBLE(json, "confidence", (double)(int)(fact->confidence * 100 + 0.5) / 100);
-    JSON_TIME(json, "valid_from", fact->valid_from);
-    JSON_TIME(json, "valid_to", fact->valid_to);
-    JSON_ID(json, "superseded_by", fact->superseded_by);
-    JSON_STR(json, "state", fact->state);
-    JSON_BOOL(json, "pinned", fact->pinned);
-    JSON_INT(json, "uses", fact->uses);
-    JSON_TIME(json, "last_used_at", fact->last_used_at);
-    JSON_STR(json, "made_by", fact->made_by);
-    JSON_ARRAY(json, "source_message_ids");
-    for (size_t i = 0; i < fact->source_count; i++)
-        json_write_id(json, fact->sources[i]);
-    json_array_end(json);
-    JSON_INT(json, "revision", fact->revision);
-    JSON_TIME(json, "created_at", fact->created_at);
-    JSON_TIME(json, "updated_at", fact->updated_at);
-    json_object_end(json);
-}
-
-void memory_episode_write(struct json *json, const struct memory_episode *episode) {
-    json_object_begin(json);
-    JSON_ID(json, "id", episode->id);
-    JSON_ID(json, "conversation_id", episode->conversation_id);
-    JSON_STR(json, "title", episode->title);
-    JSON_STR(json, "text", episode->text);
-    JSON_STR(json, "mood", episode->mood);
-    JSON_TIME(json, "started_at", episode->started_at);
-    JSON_TIME(json, "ended_at", episode->ended_at);
-    JSON_ID(json, "from_message_id", episode->covers_from);
-    JSON_ID(json, "to_message_id", episode->covers_to);
-    JSON_DOUBLE(json, "importance", (double)(int)(episode->importance * 100 + 0.5) / 100);
-    JSON_BOOL(json, "is_stale", episode->is_stale);
-    JSON_STR(json, "made_by", episode->made_by);
-    JSON_INT(json, "revision", episode->revision);
-    JSON_TIME(json, "created_at", episode->created_at);
-    JSON_TIME(json, "updated_at", episode->updated_at);
-    json_object_end(json);
-}
-
-void memory_summary_write(struct json *json, const struct memory_summary *summary) {
-    json_object_begin(json);
-    JSON_ID(json, "id", summary->id);
-    JSON_STR(json, "kind", summary->kind);
-    JSON_STR(json, "text", summary->text);
-    JSON_ID(json, "from_message_id", summary->covers_from);
-    JSON_ID(json, "to_message_id", summary->covers_to);
-    JSON_BOOL(json, "is_edited", summary->is_edited);
-    JSON_BOOL(json, "is_stale", summary->is_stale);
-    JSON_STR(json, "made_by", summary->made_by);
-    JSON_INT(json, "revision", summary->revision);
-    JSON_TIME(json, "created_at", summary->created_at);
-    JSON_TIME(json, "updated_at", summary->updated_at);
-    json_object_end(json);
 }

@@ -66,7 +66,6 @@ MUST_USE enum err memory_facts(struct db *db, struct arena *arena, const struct 
                                size_t *count);
 /* Facts stood in a prompt: uses and last_used_at. Inside a write. */
 MUST_USE enum err memory_used(struct tx *tx, const int64_t *fact_ids, size_t count, int64_t now);
-void memory_fact_write(struct json *json, const struct memory_fact *fact);
 
 /* --- summaries and episodes --------------------------------------------------------------------- */
 
@@ -100,12 +99,10 @@ struct memory_episode {
     struct str made_by;
     int64_t revision, created_at, updated_at;
 };
-void memory_summary_write(struct json *json, const struct memory_summary *summary);
 /* Oldest first, those that begin after message `after_id`. */
 MUST_USE enum err memory_episodes(struct db *db, struct arena *arena, int64_t conversation_id,
                                   int64_t after_id, size_t limit, struct memory_episode **items,
                                   size_t *count);
-void memory_episode_write(struct json *json, const struct memory_episode *episode);
 /* True when nothing of this message is to be remembered: it was forgotten. */
 bool memory_is_withheld(struct db *db, int64_t message_id);
 

@@ -66,10 +66,12 @@ static enum err list(struct db *db, int64_t after, size_t limit, struct index_pl
     enum err err = next(db, after, limit < LIST_LIMIT ? limit : LIST_LIMIT, ids, &found);
     for (size_t i = 0; i < found && err == E_OK; i++) {
         struct index_source source = {0};
-        if (load(db, &arena, ids[i], &source) == E_OK)
+        err = load(db, &arena, ids[i], &source);
+        if (err ==
+            E_ABSENT) /* listed all the same, so that the walk goes on behind it: its vectors go */
+            err = E_OK;
+        if (err == E_OK)
             places[(*count)++] = (struct index_place){ids[i], source.space, source.space};
-        else /* listed all the same, so that the walk goes on behind it: its vectors go */
-            places[(*count)++] = (struct index_place){ids[i], 0, 0};
     }
     arena_release(&arena);
     return err;

@@ -399,13 +399,18 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
   assert.deepEqual((await ada.api("GET", "/timeline")).json.items, []);
 });
 
-test("the recorded prompts lose what was forgotten", async (context) => {
-  const server = await start();
-  context.after(() => server.stop());
+/** A talk longer than its prompt, so that memories stand in it. */
+async function longTalk(server) {
   const character = (await server.api("POST", "/characters", { name: "Ada" })).json;
   const messages = Array.from({ length: 400 }, (_, i) => ({ id: `f${i}`, role: i % 2 ? "assistant" : "user", name: i % 2 ? "Ada" : "Olive", created_at: new Date(Date.UTC(2023, 6, 1) + i * 60000).toISOString(),
     content: `Chatter number ${i}: the kettle, the rain, the long road to the sea and back again, and so on for a while.` }));
-  const id = (await server.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages })).json.conversation.id;
+  return (await server.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages })).json.conversation.id;
+}
+
+test("the recorded prompts lose what was forgotten", async (context) => {
+  const server = await start();
+  context.after(() => server.stop());
+  const id = await longTalk(server);
   const made = (await server.api("POST", `/memory/${id}/facts`, { text: "Olive is afraid of geese.", pinned: true })).json;
   const said = (await server.api("POST", `/conversations/${id}/messages`, { content: "Shall we talk about something else?" })).json;
   const prompt = async () => (await server.api("GET", `/conversations/${id}/messages/${said.reply.id}/prompt`)).json;
@@ -416,6 +421,29 @@ test("the recorded prompts lose what was forgotten", async (context) => {
   assert.equal(after.parts.length, before.parts.length, "the rest is as it was");
   assert.deepEqual(after.parts.filter((part) => part.name === "history"), before.parts.filter((part) => part.name === "history"));
   assert.equal(after.parts.find((part) => part.name === "memories").content, "");
+});
+
+test("the recorded prompts of every swipe lose what was forgotten, however many there are", async () => {
+  const id = await longTalk(t), swipes = 11; // more than one batch of the job
+  const made = (await t.api("POST", `/memory/${id}/facts`, { text: "Olive is afraid of geese.", pinned: true })).json;
+  const { reply } = (await t.api("POST", `/conversations/${id}/messages`, { content: "Shall we talk about something else?" })).json;
+  const path = `/conversations/${id}/messages/${reply.id}`;
+  for (let i = 1; i < swipes; i++) assert.equal((await t.api("POST", `${path}/regenerate`)).status, 201);
+  const prompts = () => Promise.all(Array.from({ length: swipes }, async (_, swipe) => (await t.api("GET", `${path}/prompt?swipe=${swipe}`)).text));
+  assert.ok((await prompts()).every((text) => /geese/.test(text)));
+  assert.equal((await t.api("DELETE", `/memory/${id}/facts/${made.id}`)).status, 204);
+  await until(async () => (await prompts()).every((text) => !/geese/.test(text)), "all of them are cleaned");
+});
+
+test("whoever corrects the key of a fact has made it theirs", async () => {
+  const ada = await talk();
+  await ada.say("Remember that I live in Bristol.");
+  const learnt = await fact(ada, /Bristol/);
+  assert.equal(learnt.made_by, "rules");
+  const pinned = (await ada.api("PATCH", `/facts/${learnt.id}`, { pinned: true })).json;
+  assert.equal(pinned.made_by, "rules", "a pin says nothing about it");
+  const corrected = (await ada.api("PATCH", `/facts/${learnt.id}`, { predicate: "home_town" })).json;
+  assert.deepEqual([corrected.made_by, corrected.predicate, corrected.text], ["person", "home_town", learnt.text]);
 });
 
 // --- summaries, episodes, the two ----------------------------------------------------------------------------------------------

@@ -58,11 +58,11 @@ SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|CREATE|ALTER|DRO
 SCRIPTS = {f"src/store/{name}.c" for name in ("db", "writer", "migrate", "inspect", "word_counts")}
 
 def literals(text):
-    """Adjacent string literals as one (offset, text); comments do not count."""
+    """Adjacent string literals as one (offset, text), also over the lines of a macro; comments do not count."""
     found, last_end = [], None
     for token in TOKEN.finditer(text):
         if token[0].startswith('"'):
-            if found and last_end is not None and text[last_end:token.start()].strip() == "":
+            if found and last_end is not None and text[last_end:token.start()].strip(" \t\n\\") == "":
                 found[-1] = (found[-1][0], found[-1][1] + token[0][1:-1])
             else:
                 found.append((token.start(), token[0][1:-1]))
