@@ -135,9 +135,7 @@ const struct index_kind *const app_index_kinds[] = {&character_kind,
 /* Which features refer to blobs. */
 static const blob_used_fn blob_askers[] = {account_uses_blob, character_uses_blob, NULL};
 
-/* --- settings
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static struct timer later;
 static struct config config;
@@ -216,9 +214,7 @@ static void reload(void *ctx) {
     notify_systemd("READY=1");
 }
 
-/* --- the data folder
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the data folder -------------------------------------------------------------------------- */
 
 static enum err make_folder(const char *path) {
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
@@ -242,9 +238,7 @@ void app_close(void) {
     store_close();
 }
 
-/* --- the server
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the server ------------------------------------------------------------------------------- */
 
 void app_routes(void) {
     static const struct router_hooks hooks = {

@@ -19,8 +19,7 @@
 
 #include "base/banned.h"
 
-#define TEXT_LENGTH      200000    /* code points of one field: a long card has 20,000 */
-#define LIST_LIMIT_BYTES (8 << 20) /* of one list of texts as JSON: every byte of a body escaped */
+#define TEXT_LENGTH 200000 /* code points of one field: a long card has 20,000 */
 
 struct character_body {
     struct str name, nickname, description, personality, scenario, first_mes, mes_example;
@@ -162,20 +161,6 @@ static const struct {
       SAME(source),
 };
 
-static struct str texts_json(struct arena *arena, const struct field_texts *texts) {
-    struct buf buf;
-    struct json json;
-    buf_init(&buf, LIST_LIMIT_BYTES);
-    json_init(&json, &buf);
-    json_array_begin(&json);
-    for (size_t i = 0; i < texts->count; i++)
-        json_write_str(&json, texts->items[i]);
-    json_array_end(&json);
-    struct str text = str_dup(arena, buf_str(&buf));
-    buf_release(&buf);
-    return text;
-}
-
 static void apply_objects(struct request *request, struct character *character) {
     const struct character_body *body = request->body;
     struct arena *arena = request->arena;
@@ -200,7 +185,7 @@ static void apply(struct request *request, struct character *character) {
                 *(const struct str *)(body + text_members[i].from);
     for (size_t i = 0; i < COUNT_OF(list_members); i++)
         if (request_has_field(request, list_members[i].from))
-            *(struct str *)(to + list_members[i].to) = texts_json(
+            *(struct str *)(to + list_members[i].to) = member_of_texts(
                 request->arena, (const struct field_texts *)(body + list_members[i].from));
     if (request_has(request, struct character_body, talkativeness))
         character->talkativeness = ((const struct character_body *)request->body)->talkativeness;

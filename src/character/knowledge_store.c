@@ -3,6 +3,8 @@
  */
 #include "character/knowledge_store.h"
 
+#include "store/rows.h"
+
 #include "base/banned.h"
 
 enum err knowledge_documents(struct db *db, struct arena *arena, int64_t character_id, size_t limit,
@@ -53,13 +55,11 @@ enum err knowledge_chunk_load(struct db *db, struct arena *arena, int64_t id,
             .content = column_str_dup(s, 5, arena),
             .document_name = column_str_dup(s, 6, arena),
         };
-    enum err err = stmt_done(s);
-    return err == E_OK && !is_found ? E_ABSENT : err;
+    return stmt_done_one(s, is_found);
 }
 
 enum err knowledge_search(struct db *db, int64_t character_id, struct str query, size_t limit,
                           int64_t *ids, size_t *count) {
-    *count = 0;
     struct stmt *s =
         DB_SQL(db, "SELECT c.id FROM knowledge_words w "
                    "CROSS JOIN knowledge_chunk c ON c.id = w.rowid "
@@ -68,9 +68,7 @@ enum err knowledge_search(struct db *db, int64_t character_id, struct str query,
     bind_str(s, ":query", query);
     bind_id(s, ":character", character_id);
     bind_int(s, ":limit", (int64_t)limit);
-    while (*count < limit && stmt_row(s))
-        ids[(*count)++] = column_id(s, 0);
-    return stmt_done(s);
+    return stmt_ids(s, ids, limit, count);
 }
 
 enum err knowledge_chunks_after(struct db *db, int64_t after, size_t limit,
@@ -128,14 +126,11 @@ enum err knowledge_add_chunk(struct tx *tx, const struct knowledge_chunk *chunk)
 
 enum err knowledge_chunk_ids(struct db *db, int64_t document_id, size_t limit, int64_t *ids,
                              size_t *count) {
-    *count = 0;
     struct stmt *s = DB_SQL(db, "SELECT id FROM knowledge_chunk WHERE document_id = :document "
                                 "ORDER BY place LIMIT :limit");
     bind_id(s, ":document", document_id);
     bind_int(s, ":limit", (int64_t)limit);
-    while (*count < limit && stmt_row(s))
-        ids[(*count)++] = column_id(s, 0);
-    return stmt_done(s);
+    return stmt_ids(s, ids, limit, count);
 }
 
 enum err knowledge_remove_words(struct tx *tx, int64_t chunk_id) {

@@ -112,9 +112,7 @@ static void reply_conversation(struct request *request, int64_t id, int status) 
     reply_send(request, status);
 }
 
-/* --- list
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- list ------------------------------------------------------------------------------------- */
 
 /* "1.1790000000000.0ABCDEFGHJKMN": pinned, last_message_at, id. */
 static enum err read_cursor(struct str cursor, struct conversation_place *place) {
@@ -161,9 +159,7 @@ static void list(struct request *request) {
                    count > limit ? write_cursor(request->arena, &items[limit - 1]) : STR_NONE);
 }
 
-/* --- create
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- create ----------------------------------------------------------------------------------- */
 
 struct creation {
     struct request *request;
@@ -293,9 +289,7 @@ static void create(struct request *request) {
     store_write(writer_create, on_created, c);
 }
 
-/* --- one
- * --------------------------------------------------------------------------------------------------------------------------
- */
+/* --- one -------------------------------------------------------------------------------------- */
 
 static enum err writer_seen(struct tx *tx, void *ctx) {
     return conversation_seen(tx, *(int64_t *)ctx);
@@ -445,9 +439,7 @@ static void restore(struct request *request) {
     store_write(writer_restore, on_changed, change_new(request));
 }
 
-/* --- branch off, branches, stop
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- branch off, branches, stop --------------------------------------------------------------- */
 
 static enum err writer_branch(struct tx *tx, void *ctx) {
     struct change *c = ctx;

@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "conversation/message_store.h"
 #include "memory/turn.h"
+#include "store/rows.h"
 
 #include "base/banned.h"
 
@@ -45,8 +46,7 @@ static enum err one_conversation(struct stmt *s, struct arena *arena,
     bool is_there = stmt_row(s);
     if (is_there)
         conversation_from_row(s, arena, conversation);
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 enum err conversation_load(struct db *db, struct arena *arena, int64_t id, int64_t owner_id,
@@ -66,8 +66,7 @@ enum err conversation_head(struct db *db, int64_t id, int64_t owner_id, int64_t 
     bool is_there = stmt_row(s);
     if (is_there)
         *head_id = column_id(s, 0);
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 enum err conversation_load_trashed(struct db *db, struct arena *arena, int64_t id, int64_t owner_id,
@@ -125,8 +124,7 @@ enum err conversation_list(struct db *db, struct arena *arena, int64_t owner_id,
     return stmt_done(s);
 }
 
-/* --- changes ------------------------------------------------------------------------------------
- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static enum err insert_participant(struct tx *tx, int64_t conversation_id, int64_t place,
                                    const struct participant *participant) {

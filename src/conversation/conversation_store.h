@@ -7,8 +7,7 @@
 
 #include "conversation/conversation.h"
 
-/* --- reads --------------------------------------------------------------------------------------
- */
+/* --- reads ------------------------------------------------------------------------------------ */
 
 /* E_ABSENT when it is not this owner's or is in the trash. */
 MUST_USE enum err conversation_load(struct db *db, struct arena *arena, int64_t id,
@@ -31,8 +30,7 @@ MUST_USE enum err conversation_list(struct db *db, struct arena *arena, int64_t 
                                     bool archived, const struct conversation_place *after,
                                     size_t limit, struct conversation **items, size_t *count);
 
-/* --- changes (writer thread) -------------------------------------------------------------------
- */
+/* --- changes (writer thread) ------------------------------------------------------------------ */
 
 /* Inserts the conversation, its participants and the trunk. */
 MUST_USE enum err conversation_insert(struct tx *tx, const struct conversation *conversation,

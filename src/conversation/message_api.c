@@ -109,9 +109,7 @@ static enum err load_present(struct request *request, struct message *message) {
     return err == E_OK && message->deleted_at != 0 ? E_ABSENT : err;
 }
 
-/* --- read
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- read ------------------------------------------------------------------------------------- */
 
 /* The leaf of the path that was asked for: the shown one, or the one through `branch`. 0: there is
  * nothing yet, or no such message. */
@@ -242,9 +240,7 @@ static void prompt(struct request *request) {
     reply_send(request, 200);
 }
 
-/* --- change
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- change ----------------------------------------------------------------------------------- */
 
 struct change {
     struct request *request;

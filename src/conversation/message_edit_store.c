@@ -8,8 +8,11 @@
 #include "base/id.h"
 #include "memory/memory.h"
 #include "memory/turn.h"
+#include "store/rows.h"
 
 #include "base/banned.h"
+
+#define PATH_PAGE 100 /* messages read at once when a path is copied */
 
 enum err branch_insert(struct tx *tx, int64_t id, int64_t conversation_id, int64_t parent_id,
                        int64_t fork_message_id, int64_t now) {
@@ -124,8 +127,7 @@ static enum err move_head(struct tx *tx, int64_t conversation_id, int64_t head_i
     bind_id(s, ":head", head_id);
     bind_str(s, ":line", last_line);
     bind_time(s, ":now", now);
-    enum err err = stmt_run(s);
-    return err != E_OK ? err : stmt_changed(s) == 1 ? E_OK : E_ABSENT;
+    return stmt_run_one(s);
 }
 
 static int64_t head_of(struct db *db, int64_t conversation_id) {
@@ -342,9 +344,7 @@ enum err message_hide(struct tx *tx, int64_t conversation_id, int64_t message_id
     return err != E_OK ? err : unlearn(tx, message_id, conversation_id);
 }
 
-/* --- trash
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- trash ------------------------------------------------------------------------------------ */
 
 static enum err trash_one(struct tx *tx, int64_t conversation_id, int64_t message_id, int64_t now,
                           int64_t *deleted) {
@@ -481,9 +481,7 @@ enum err conversation_show_path(struct tx *tx, int64_t conversation_id, int64_t 
     return err != E_OK ? err : show_end(tx, conversation_id, leaf_id, now);
 }
 
-/* --- copies
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- copies ----------------------------------------------------------------------------------- */
 
 static enum err copy_variants(struct tx *tx, int64_t from_message, int64_t to_message) {
     struct stmt *s = DB_SQL(
@@ -505,53 +503,63 @@ static enum err copy_message(struct tx *tx, const struct message *from, struct m
     return err != E_OK ? err : memory_touch_message(tx, to->id, to->conversation_id);
 }
 
-enum err conversation_copy_path(struct tx *tx, int64_t from_id, int64_t upto_id, int64_t to_id,
-                                int64_t trunk_id, int64_t now) {
-    enum { PAGE = 100 };
-    struct db *db = tx_db(tx);
-    struct arena arena;
-    arena_init(&arena);
+/* The ids of a path, from its leaf back to the root. */
+static enum err path_ids(struct db *db, struct arena *arena, int64_t conversation_id,
+                         int64_t leaf_id, int64_t **ids, size_t *count) {
+    size_t room = 0, read = PATH_PAGE;
     enum err err = E_OK;
-    int64_t *path = NULL; /* ids from the leaf back; copied from the root on, so that ids grow along
-                             the copy too */
-    size_t count = 0, room = 0;
-    for (int64_t before = 0; err == E_OK;) {
+    *ids = NULL;
+    *count = 0;
+    for (int64_t before = 0; err == E_OK && read == PATH_PAGE;) {
         struct message *page;
-        size_t n;
         struct arena page_arena;
         arena_init(&page_arena);
-        err = message_page(db, &page_arena, from_id, upto_id, before, PAGE, &page, &n);
-        if (err == E_OK && count + n > room) {
-            int64_t *more = ARENA_ARRAY(&arena, int64_t, room = (room + PAGE) * 2);
-            for (size_t i = 0; i < count; i++)
-                more[i] = path[i];
-            path = more;
+        err = message_page(db, &page_arena, conversation_id, leaf_id, before, PATH_PAGE, &page,
+                           &read);
+        for (size_t i = 0; err == E_OK && i < read; i++) {
+            ARENA_GROW(arena, *ids, *count, room);
+            (*ids)[(*count)++] = before = page[i].id;
         }
-        for (size_t i = 0; err == E_OK && i < n; i++)
-            path[count++] = page[i].id;
-        before = n > 0 ? page[n - 1].id : 0;
         arena_release(&page_arena);
-        if (n < PAGE)
-            break;
     }
-    int64_t parent = 0, parent_variant = -1;
-    for (size_t i = count; err == E_OK && i-- > 0;) {
-        struct message from, to;
-        err = message_load(db, &arena, from_id, path[i], -1, &from);
-        if (err != E_OK)
-            break;
-        to = from;
-        to.id = id_new();
-        to.conversation_id = to_id;
-        to.branch_id = trunk_id;
-        to.parent_id = parent;
-        to.parent_variant = parent_variant;
-        err = copy_message(tx, &from, &to);
-        parent = to.id;
-        parent_variant = to.swipe_index;
+    return err;
+}
+
+/* A copy of one message behind `*to`, which becomes the copy. */
+static enum err copy_behind(struct tx *tx, int64_t from_conversation, int64_t message_id,
+                            struct message *to) {
+    struct message from;
+    struct arena arena; /* of one message: a path may be longer than what fits into memory */
+    arena_init(&arena);
+    enum err err = message_load(tx_db(tx), &arena, from_conversation, message_id, -1, &from);
+    if (err == E_OK) {
+        struct message copy = from;
+        copy.id = id_new();
+        copy.conversation_id = to->conversation_id;
+        copy.branch_id = to->branch_id;
+        copy.parent_id = to->id;
+        copy.parent_variant = to->swipe_index;
+        err = copy_message(tx, &from, &copy);
+        to->id = copy.id;
+        to->swipe_index = copy.swipe_index;
     }
+    arena_release(&arena);
+    return err;
+}
+
+/* From the root on, so that ids grow along the copy too. */
+enum err conversation_copy_path(struct tx *tx, int64_t from_id, int64_t upto_id, int64_t to_id,
+                                int64_t trunk_id, int64_t now) {
+    struct arena arena;
+    int64_t *path;
+    size_t count;
+    struct message last = {.conversation_id = to_id, .branch_id = trunk_id, .swipe_index = -1};
+    arena_init(&arena);
+    enum err err = path_ids(tx_db(tx), &arena, from_id, upto_id, &path, &count);
+    for (size_t i = count; err == E_OK && i-- > 0;)
+        err = copy_behind(tx, from_id, path[i], &last);
     if (err == E_OK)
-        err = show_end(tx, to_id, parent, now);
+        err = show_end(tx, to_id, last.id, now);
     arena_release(&arena);
     return err;
 }

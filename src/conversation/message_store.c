@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/deflate.h"
+#include "store/rows.h"
 
 #include <string.h>
 
@@ -82,8 +83,7 @@ enum err message_load(struct db *db, struct arena *arena, int64_t conversation_i
         message->branch_id = column_id(s, 21);
         message->deleted_at = column_time(s, 22);
     }
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 /* A stretch of a path: the messages of `branch_id` (0: of that of `upto_id`, not looked up yet) with ids

@@ -12,8 +12,7 @@
 
 #include "conversation/conversation.h"
 
-/* --- reads --------------------------------------------------------------------------------------
- */
+/* --- reads ------------------------------------------------------------------------------------ */
 
 /* One message with its chosen variant, or with variant `place` when that is >= 0. Also from the
  * trash: see deleted_at. */
@@ -56,8 +55,7 @@ MUST_USE enum err conversation_branches(struct db *db, struct arena *arena, int6
 MUST_USE enum err prompt_load(struct db *db, struct arena *arena, int64_t message_id, int64_t place,
                               struct str *record);
 
-/* --- changes (writer thread) -------------------------------------------------------------------
- */
+/* --- changes (writer thread) ------------------------------------------------------------------ */
 
 /* A stretch of the tree that begins after fork_message_id of its parent branch; both 0 for the
  * trunk. */

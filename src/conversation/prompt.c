@@ -405,9 +405,7 @@ struct str prompt_greeting(struct arena *arena, const struct prompt_input *input
     return macro_expand(arena, greeting, &macros, &out) == E_OK ? out : greeting;
 }
 
-/* --- the record
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- the record ------------------------------------------------------------------------------- */
 
 static const char *role_word(enum chat_role role) {
     return role == CHAT_USER ? "user" : role == CHAT_ASSISTANT ? "assistant" : "system";

@@ -84,9 +84,7 @@ struct str turn_message_text(struct arena *arena, const struct message *message)
     return text;
 }
 
-/* --- the driver
- * ----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- the driver ------------------------------------------------------------------------------- */
 
 static void turn_free(struct turn *turn) {
     turn_stop_consulting(turn);
@@ -146,9 +144,7 @@ void turn_resume(struct turn *turn) {
         advance(turn);
 }
 
-/* --- from outside
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- from outside ----------------------------------------------------------------------------- */
 
 static struct turn *turn_new(const struct turn_order *order, const struct turn_listener *listener) {
     struct turn *turn = calloc(1, sizeof *turn);

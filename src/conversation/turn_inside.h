@@ -112,8 +112,7 @@ struct turn {
     int64_t began_us, first_token_us, ended_us;
 };
 
-/* --- stages: turn_prepare.c, turn_speak.c, turn_keep.c
- * -------------------------------------------- */
+/* --- stages: turn_prepare.c, turn_speak.c, turn_keep.c ---------------------------------------- */
 enum step stage_admit(struct turn *turn);
 enum step stage_record(struct turn *turn);
 enum step stage_recall(struct turn *turn);
@@ -124,8 +123,7 @@ enum step stage_speak(struct turn *turn);
 enum step stage_keep(struct turn *turn);
 enum step stage_settle(struct turn *turn);
 
-/* --- turn.c
- * ---------------------------------------------------------------------------------------- */
+/* --- turn.c ----------------------------------------------------------------------------------- */
 /* An event came for the stage that waits: it runs again and sees what has changed. */
 void turn_resume(struct turn *turn);
 bool turn_wants_reply(const struct turn *turn);
@@ -163,7 +161,6 @@ void turn_forget_memories(struct turn *turn);
 /* Writer thread: the record of the prompt, as it was sent. */
 enum err writer_keep_prompt(struct tx *tx, const struct turn *turn, int64_t now);
 
-/* --- turn_speak.c
- * ------------------------------------------------------------------------------------ */
+/* --- turn_speak.c ----------------------------------------------------------------------------- */
 /* Gives listeners what they have not got yet. */
 void turn_tell(struct turn *turn);

@@ -29,9 +29,7 @@ METRIC_LABELLED(turns_interrupted, "troupe_turns_total", "outcome=\"interrupted\
 METRIC_LABELLED(turns_failed, "troupe_turns_total", "outcome=\"failed\"",
                 "Turns by how they ended.");
 
-/* --- keep
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- keep ------------------------------------------------------------------------------------- */
 
 static bool is_usage_reported(const struct turn *turn) {
     return turn->usage.prompt_tokens >= 0 && turn->usage.reply_tokens >= 0;
@@ -162,9 +160,7 @@ enum step stage_keep(struct turn *turn) {
     return WAIT;
 }
 
-/* --- settle
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- settle ----------------------------------------------------------------------------------- */
 
 static void write_error(struct json *json, const struct turn *turn) {
     JSON_OBJECT(json, "error");

@@ -24,9 +24,7 @@
 #define LORE_SCAN_MESSAGES 50 /* the deepest that a book may look */
 #define LORE_BUDGET_SHARE  4  /* a quarter of the context */
 
-/* --- admit
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* --- admit ------------------------------------------------------------------------------------ */
 
 static enum err refuse(struct turn *turn, enum err err, const char *detail) {
     turn->detail = detail;
@@ -131,9 +129,7 @@ enum step stage_admit(struct turn *turn) {
     return turn->err == E_OK ? NEXT : FAIL;
 }
 
-/* --- record
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* --- record ----------------------------------------------------------------------------------- */
 
 static void make_said(struct turn *turn, int64_t now) {
     turn->said = (struct message){
@@ -233,19 +229,10 @@ enum step stage_record(struct turn *turn) {
     return NEXT;
 }
 
-/* --- recall
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- recall ----------------------------------------------------------------------------------- */
 
 static void history_add(struct turn *turn, const struct message *message, size_t *room) {
-    if (turn->history_count == *room) {
-        size_t more = *room == 0 ? HISTORY_PAGE + 1 : *room * 2;
-        struct message *items = ARENA_ARRAY(&turn->prompt_arena, struct message, more);
-        for (size_t i = 0; i < turn->history_count; i++)
-            items[i] = turn->history[i];
-        turn->history = items;
-        *room = more;
-    }
+    ARENA_GROW(&turn->prompt_arena, turn->history, turn->history_count, *room);
     turn->history[turn->history_count++] = *message;
 }
 
@@ -314,9 +301,7 @@ enum step stage_recall(struct turn *turn) {
                     first */
 }
 
-/* --- assemble
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- assemble --------------------------------------------------------------------------------- */
 
 void turn_assemble(struct turn *turn) {
     turn->input = (struct prompt_input){

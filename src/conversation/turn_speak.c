@@ -22,9 +22,7 @@
 METRIC_HISTOGRAM(first_token, "troupe_first_token_seconds",
                  "From the request to the first piece of the reply.");
 
-/* --- announce
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- announce --------------------------------------------------------------------------------- */
 
 static void announce_said(struct turn *turn) {
     struct str message = turn_message_text(&turn->prompt_arena, &turn->said);
@@ -90,9 +88,7 @@ enum step stage_announce(struct turn *turn) {
     return NEXT;
 }
 
-/* --- speak
- * ---------------------------------------------------------------------------------------------------------------------------
- */
+/* --- speak ------------------------------------------------------------------------------------ */
 
 void turn_tell(struct turn *turn) {
     timer_stop(&turn->batch_timer);

@@ -24,7 +24,10 @@
     1000000 /* tokens: the tester shows what fires; only the book's budget drops \
              */
 
-struct page_query {
+struct books_query {
+    int64_t limit, cursor;
+};
+struct entries_query {
     int64_t limit;
     struct str cursor;
 };
@@ -49,9 +52,14 @@ struct test_body {
 };
 
 /* clang-format off */
-static const struct field page_rows[] = {
-    {"limit", FIELD_INT, AT(struct page_query, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."},
-    {"cursor", FIELD_TEXT, AT(struct page_query, cursor), .max = 40, .help = "next_cursor of the page before."},
+#define LIMIT_ROW(type) {"limit", FIELD_INT, AT(type, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."}
+static const struct field books_rows[] = {
+    LIMIT_ROW(struct books_query),
+    {"cursor", FIELD_ID, AT(struct books_query, cursor), .help = "next_cursor of the page before."},
+    {0}};
+static const struct field entries_rows[] = {
+    LIMIT_ROW(struct entries_query),
+    {"cursor", FIELD_TEXT, AT(struct entries_query, cursor), .max = 40, .help = "next_cursor of the page before."},
     {0}};
 static const struct field book_fields[] = {
     {"name", FIELD_TEXT, AT(struct book_body, name), .max = 200, .help = "Its name."},
@@ -183,15 +191,11 @@ static enum err load_head(struct request *request, struct lore_book *book) {
 /* --- books ---------------------------------------------------------------------------------- */
 
 static void list_books(struct request *request) {
-    const struct page_query *query = request->query_fields;
-    int64_t before = INT64_MAX;
+    const struct books_query *query = request->query_fields;
+    struct lore_book *books;
     size_t count, limit = (size_t)query->limit;
-    enum err err;
-    if (query->cursor.len > 0 && id_parse(query->cursor, &before) != E_OK)
-        return reply_field_problem(request, "cursor", "This is not a cursor of this list.");
-    struct lore_book *books =
-        lore_store_books(store_reader(), request->arena, request->caller.user_id, before,
-                         query->limit + 1, &count, &err);
+    enum err err = lore_store_books(store_reader(), request->arena, request->caller.user_id,
+                                    query->cursor, limit + 1, &books, &count);
     if (err != E_OK)
         return reply_error(request, err);
     struct json *json = reply_list_begin(request);
@@ -312,7 +316,7 @@ static enum err read_cursor(struct str cursor, int64_t *place, int64_t *id) {
 }
 
 static void list_entries(struct request *request) {
-    const struct page_query *query = request->query_fields;
+    const struct entries_query *query = request->query_fields;
     struct lore_book book;
     int64_t place, id;
     size_t count, limit = (size_t)query->limit;
@@ -323,8 +327,8 @@ static void list_entries(struct request *request) {
         return reply_field_problem(request, "cursor", "This is not a cursor of this list.");
     struct lore_entry *entries = ARENA_ARRAY(request->arena, struct lore_entry, limit + 1);
     int64_t *places = ARENA_ARRAY(request->arena, int64_t, limit + 1);
-    err = lore_store_page(store_reader(), request->arena, book.id, place, id, query->limit + 1,
-                          entries, places, &count);
+    err = lore_store_page(store_reader(), request->arena, book.id, place, id, limit + 1, entries,
+                          places, &count);
     if (err != E_OK)
         return reply_error(request, err);
     struct json *json = reply_list_begin(request);
@@ -358,26 +362,12 @@ static void get_entry(struct request *request) {
     reply_entry(request, request->ids[1], 200);
 }
 
-static struct str texts_json(struct arena *arena, const struct field_texts *texts) {
-    struct buf buf;
-    struct json json;
-    buf_init(&buf, 1 << 20);
-    json_init(&json, &buf);
-    json_array_begin(&json);
-    for (size_t i = 0; i < texts->count; i++)
-        json_write_str(&json, texts->items[i]);
-    json_array_end(&json);
-    struct str text = str_dup(arena, buf_str(&buf));
-    buf_release(&buf);
-    return text;
-}
-
 static void edit_labels(struct lore_entry *entry, struct request *request) {
     const struct entry_body *body = request->body;
     if (request_has(request, struct entry_body, keys))
-        entry->keys = texts_json(request->arena, &body->keys);
+        entry->keys = member_of_texts(request->arena, &body->keys);
     if (request_has(request, struct entry_body, secondary_keys))
-        entry->secondary_keys = texts_json(request->arena, &body->secondary_keys);
+        entry->secondary_keys = member_of_texts(request->arena, &body->secondary_keys);
     if (request_has(request, struct entry_body, content))
         entry->content = body->content;
     if (request_has(request, struct entry_body, name))
@@ -512,13 +502,13 @@ static void test(struct request *request) {
 #define BOOK  "/api/v1/lorebooks/{id}"
 #define ENTRY BOOK "/entries/{entry_id}"
 const struct route lore_routes[] = {
-    {METHOD_GET, "/api/v1/lorebooks", list_books, WHO_MEMBER, SCOPE_READ, .query = page_rows, .query_size = sizeof(struct page_query),
+    {METHOD_GET, "/api/v1/lorebooks", list_books, WHO_MEMBER, SCOPE_READ, .query = books_rows, .query_size = sizeof(struct books_query),
      .tag = "lore", .operation = "listLorebooks", .summary = "Your lorebooks, newest first.", .answer = &book_shape, .answer_is_list = true},
     {METHOD_GET, BOOK, reply_book, WHO_MEMBER, SCOPE_READ, .tag = "lore", .operation = "getLorebook", .summary = "One lorebook, without its entries.",
      .answer = &book_shape},
     {METHOD_PATCH, BOOK, patch_book, WHO_MEMBER, SCOPE_WRITE, .body = book_fields, .body_size = sizeof(struct book_body), .tag = "lore",
      .operation = "updateLorebook", .summary = "Changes a lorebook's own members.", .answer = &book_shape},
-    {METHOD_GET, BOOK "/entries", list_entries, WHO_MEMBER, SCOPE_READ, .query = page_rows, .query_size = sizeof(struct page_query), .tag = "lore",
+    {METHOD_GET, BOOK "/entries", list_entries, WHO_MEMBER, SCOPE_READ, .query = entries_rows, .query_size = sizeof(struct entries_query), .tag = "lore",
      .operation = "listLoreEntries", .summary = "The entries, in the order of the book.", .answer = &entry_shape, .answer_is_list = true},
     {METHOD_POST, BOOK "/entries", post_entry, WHO_MEMBER, SCOPE_WRITE, .body = entry_fields, .body_size = sizeof(struct entry_body), .tag = "lore",
      .operation = "addLoreEntry", .summary = "Adds an entry at the end of the book.", .status = 201, .answer = &entry_shape},

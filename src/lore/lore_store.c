@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "store/rows.h"
 
 #include <math.h>
 
@@ -21,8 +22,7 @@ enum err lore_store_book_of(struct db *db, int64_t character_id, int64_t *book_i
         *book_id = column_id(s, 0);
         *updated_at = column_time(s, 1);
     }
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 static int64_t column_maybe_int(struct stmt *s, int column) {
@@ -57,8 +57,7 @@ enum err lore_store_head(struct db *db, struct arena *arena, int64_t book_id,
     bool is_there = stmt_row(s);
     if (is_there)
         *book = column_book(s, arena);
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 enum err lore_store_head_of(struct db *db, struct arena *arena, int64_t character_id,
@@ -69,8 +68,7 @@ enum err lore_store_head_of(struct db *db, struct arena *arena, int64_t characte
     bool is_there = stmt_row(s);
     if (is_there)
         *book = column_book(s, arena);
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 #define ENTRY_COLUMNS                                                                  \
@@ -105,19 +103,14 @@ int64_t lore_store_entry_count(struct db *db, int64_t book_id) {
 }
 
 enum err lore_store_entries(struct db *db, struct arena *arena, struct lore_book *book) {
-    size_t room = 16;
-    book->entries = ARENA_ARRAY(arena, struct lore_entry, room);
+    size_t room = 0;
+    book->entries = NULL;
+    book->entry_count = 0;
     struct stmt *s = DB_SQL(db, "SELECT " ENTRY_COLUMNS "FROM lore_entry "
                                 "WHERE lorebook_id = :book ORDER BY place, id");
     bind_id(s, ":book", book->id);
     while (stmt_row(s)) {
-        if (book->entry_count == room) {
-            struct lore_entry *more = ARENA_ARRAY(arena, struct lore_entry, room * 2);
-            for (size_t i = 0; i < room; i++)
-                more[i] = book->entries[i];
-            book->entries = more;
-            room *= 2;
-        }
+        ARENA_GROW(arena, book->entries, book->entry_count, room);
         book->entries[book->entry_count++] = column_entry(s, arena);
     }
     return stmt_done(s);
@@ -129,24 +122,23 @@ enum err lore_store_load(struct db *db, struct arena *arena, int64_t book_id,
     return err != E_OK ? err : lore_store_entries(db, arena, book);
 }
 
-struct lore_book *lore_store_books(struct db *db, struct arena *arena, int64_t owner_id,
-                                   int64_t before_id, int64_t limit, size_t *count, enum err *err) {
-    struct lore_book *books = ARENA_ARRAY(arena, struct lore_book, limit);
+enum err lore_store_books(struct db *db, struct arena *arena, int64_t owner_id, int64_t before_id,
+                          size_t limit, struct lore_book **books, size_t *count) {
     struct stmt *s = DB_SQL(db, "SELECT " BOOK_COLUMNS "FROM lorebook "
                                 "WHERE owner_id = :owner AND id < :before "
                                 "ORDER BY id DESC LIMIT :limit");
     bind_id(s, ":owner", owner_id);
-    bind_int(s, ":before", before_id);
-    bind_int(s, ":limit", limit);
+    bind_int(s, ":before", before_id != 0 ? before_id : INT64_MAX);
+    bind_int(s, ":limit", (int64_t)limit);
+    *books = ARENA_ARRAY(arena, struct lore_book, limit);
     *count = 0;
-    while (stmt_row(s))
-        books[(*count)++] = column_book(s, arena);
-    *err = stmt_done(s);
-    return books;
+    while (*count < limit && stmt_row(s))
+        (*books)[(*count)++] = column_book(s, arena);
+    return stmt_done(s);
 }
 
 enum err lore_store_page(struct db *db, struct arena *arena, int64_t book_id, int64_t after_place,
-                         int64_t after_id, int64_t limit, struct lore_entry *entries,
+                         int64_t after_id, size_t limit, struct lore_entry *entries,
                          int64_t *places, size_t *count) {
     struct stmt *s = DB_SQL(db, "SELECT " ENTRY_COLUMNS "FROM lore_entry "
                                 "WHERE lorebook_id = :book AND (place, id) > (:place, :id) "
@@ -154,9 +146,9 @@ enum err lore_store_page(struct db *db, struct arena *arena, int64_t book_id, in
     bind_id(s, ":book", book_id);
     bind_int(s, ":place", after_place);
     bind_int(s, ":id", after_id);
-    bind_int(s, ":limit", limit);
+    bind_int(s, ":limit", (int64_t)limit);
     *count = 0;
-    while (stmt_row(s)) {
+    while (*count < limit && stmt_row(s)) {
         entries[*count] = column_entry(s, arena);
         places[(*count)++] = column_int(s, 16);
     }
@@ -174,8 +166,7 @@ enum err lore_store_entry(struct db *db, struct arena *arena, int64_t book_id, i
         *entry = column_entry(s, arena);
         *place = column_int(s, 16);
     }
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -303,8 +294,7 @@ enum err lore_store_entry_update(struct tx *tx, int64_t book_id, const struct lo
                "WHERE id = :id AND lorebook_id = :book");
     bind_entry(s, entry);
     bind_id(s, ":book", book_id);
-    enum err err = stmt_run(s);
-    return err != E_OK ? err : stmt_changed(s) > 0 ? E_OK : E_ABSENT;
+    return stmt_run_one(s);
 }
 
 enum err lore_store_entry_remove(struct tx *tx, int64_t book_id, int64_t entry_id) {
@@ -312,6 +302,5 @@ enum err lore_store_entry_remove(struct tx *tx, int64_t book_id, int64_t entry_i
         DB_SQL(tx_db(tx), "DELETE FROM lore_entry WHERE id = :id AND lorebook_id = :book");
     bind_id(s, ":id", entry_id);
     bind_id(s, ":book", book_id);
-    enum err err = stmt_run(s);
-    return err != E_OK ? err : stmt_changed(s) > 0 ? E_OK : E_ABSENT;
+    return stmt_run_one(s);
 }

@@ -19,12 +19,14 @@ MUST_USE enum err lore_store_head_of(struct db *db, struct arena *arena, int64_t
                                      struct lore_book *book);
 /* Adds the entries to a head. */
 MUST_USE enum err lore_store_entries(struct db *db, struct arena *arena, struct lore_book *book);
-/* Books that belong to a person, newest first, without entries. */
-struct lore_book *lore_store_books(struct db *db, struct arena *arena, int64_t owner_id,
-                                   int64_t before_id, int64_t limit, size_t *count, enum err *err);
+/* Books that belong to a person, newest first, those before `before_id` (0: from the newest), without
+ * entries. At most `limit`. */
+MUST_USE enum err lore_store_books(struct db *db, struct arena *arena, int64_t owner_id,
+                                   int64_t before_id, size_t limit, struct lore_book **books,
+                                   size_t *count);
 /* A page of entries behind (after_place, after_id); `places` gets where each stands. */
 MUST_USE enum err lore_store_page(struct db *db, struct arena *arena, int64_t book_id,
-                                  int64_t after_place, int64_t after_id, int64_t limit,
+                                  int64_t after_place, int64_t after_id, size_t limit,
                                   struct lore_entry *entries, int64_t *places, size_t *count);
 int64_t lore_store_entry_count(struct db *db, int64_t book_id);
 MUST_USE enum err lore_store_entry(struct db *db, struct arena *arena, int64_t book_id,

@@ -50,6 +50,18 @@ struct str member_json(struct arena *arena, const struct json_value *value) {
     return take(arena, &buf);
 }
 
+struct str member_of_texts(struct arena *arena, const struct field_texts *texts) {
+    struct buf buf;
+    struct json json;
+    buf_init(&buf, TEXT_LIMIT_BYTES);
+    json_init(&json, &buf);
+    json_array_begin(&json);
+    for (size_t i = 0; i < texts->count; i++)
+        json_write_str(&json, texts->items[i]);
+    json_array_end(&json);
+    return take(arena, &buf);
+}
+
 static void write_texts(struct json *json, struct arena *arena, const struct json_value *value) {
     if (json_type(value) == JSON_ARRAY) {
         for (const struct json_value *i = json_first(value); i; i = json_next(i)) {

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "net/field.h"
 
 #include <stddef.h>
 
@@ -55,3 +56,5 @@ struct str member_text(struct arena *arena, const struct json_value *value);
 struct str member_texts(struct arena *arena, const struct json_value *value);
 /* The JSON text of any value, in the arena. */
 struct str member_json(struct arena *arena, const struct json_value *value);
+/* The JSON array of the texts that a field of a body gave, in the arena. */
+struct str member_of_texts(struct arena *arena, const struct field_texts *texts);

@@ -351,14 +351,7 @@ static enum err repeat(struct tx *tx, struct memory_fact *old, const struct memo
 
 static void remember_known(struct arena *arena, struct known *known,
                            const struct memory_fact *fact) {
-    if (known->count == known->room) {
-        size_t room = known->room * 2 + 16;
-        struct memory_fact *more = ARENA_ARRAY(arena, struct memory_fact, room);
-        for (size_t i = 0; i < known->count; i++)
-            more[i] = known->facts[i];
-        known->facts = more;
-        known->room = room;
-    }
+    ARENA_GROW(arena, known->facts, known->count, known->room);
     known->facts[known->count++] = *fact;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "store/rows.h"
 
 #include <math.h>
 #include <string.h>
@@ -332,13 +333,7 @@ enum err turn_rows(struct db *db, struct arena *arena, int64_t conversation_id, 
     while (stmt_row(s)) {
         if (!is_on_path(path, stretches, column_id(s, 1), column_id(s, 0)))
             continue;
-        if (n == room) {
-            room = room == 0 ? 256 : room * 2;
-            struct turn_row *more = arena_alloc(arena, room * sizeof *more);
-            if (n > 0)
-                memcpy(more, all, n * sizeof *more);
-            all = more;
-        }
+        ARENA_GROW(arena, all, n, room);
         all[n] = read_row(s, arena, all, n);
         n++;
     }
@@ -418,8 +413,7 @@ enum err turn_show(struct db *db, struct arena *arena, int64_t message_id,
             .text = column_str_dup(s, 4, arena),
             .external_id = column_str_dup(s, 5, arena),
         };
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 enum err turn_totals(struct db *db, int64_t conversation_id, int slot, int64_t *turns,

@@ -94,13 +94,7 @@ struct memory_word *memory_words(struct arena *arena, struct str text, size_t li
     struct str written;
     *count = 0;
     while (*count < limit && text_next_word(text, &at, &written)) {
-        if (*count == room) {
-            room = room == 0 ? 16 : room * 2;
-            struct memory_word *more = ARENA_ARRAY(arena, struct memory_word, room);
-            if (*count > 0)
-                memcpy(more, words, *count * sizeof *more);
-            words = more;
-        }
+        ARENA_GROW(arena, words, *count, room);
         words[(*count)++] = read_word(arena, written);
     }
     return words;

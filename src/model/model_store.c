@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "store/rows.h"
 
 #include "base/banned.h"
 
@@ -111,8 +112,7 @@ enum err model_update(struct tx *tx, const struct model *model, int64_t expected
 enum err model_delete(struct tx *tx, int64_t id) {
     struct stmt *stmt = DB_SQL(tx_db(tx), "DELETE FROM model WHERE id = :id");
     bind_id(stmt, ":id", id);
-    enum err err = stmt_run(stmt);
-    return err ? err : stmt_changed(stmt) ? E_OK : E_ABSENT;
+    return stmt_run_one(stmt);
 }
 
 enum err model_set_scale(struct tx *tx, int64_t id, double scale) {
