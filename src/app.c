@@ -325,16 +325,17 @@ static void on_stopped(void *ctx) {
     channel_drain();
 }
 
-/* The store's last completions run in mailbox_release(): what they answer to must still be there.
- */
+/* The store's last completions run in mailbox_release(): what they answer to, and what they read,
+ * must still be there. */
 static void stop_features(void) {
     listener_stop();
     room_release_all();
     index_stop();
     fetch_release();
     pool_release();
-    store_close();
+    store_stop();
     mailbox_release();
+    store_close();
     router_release();
     limit_release();
     loop_release();

@@ -42,7 +42,7 @@ static struct {
     char directory[PATH_MAX];
     char path[PATH_MAX]; /* of the database */
     int lock_fd;
-    bool is_owner, is_open, has_vectors;
+    bool is_owner, is_open, has_stopped, has_vectors;
     struct db *writer, *reader;
     pthread_mutex_t kept_lock;
     struct db *kept[KEPT_READERS]; /* idle connections of the pool */
@@ -127,6 +127,7 @@ enum err store_open(const char *directory) {
     }
     writer_start(store.writer, store.is_owner);
     store.is_open = true;
+    store.has_stopped = false;
     return E_OK;
 }
 
@@ -138,9 +139,16 @@ enum err store_open_vectors(void) {
     return err;
 }
 
+void store_stop(void) {
+    BUG_IF(!store.is_open || store.has_stopped);
+    writer_stop();
+    store.has_stopped = true;
+}
+
 void store_close(void) {
     BUG_IF(!store.is_open);
-    writer_stop();
+    if (!store.has_stopped)
+        writer_stop();
     store.is_open = false;
     close_databases();
 }

@@ -28,7 +28,10 @@ typedef void (*store_done_fn)(enum err err,
 MUST_USE enum err store_open(const char *directory);
 /* DIR/vectors/, apart, because it costs a start more than a millisecond and nobody needs it to say the first word. Again is the same. */
 MUST_USE enum err store_open_vectors(void);
-/* Runs what waits, checkpoints, closes. */
+/* Runs what waits, then ends writing: their completions may still read, and what they want to write
+ * is not done (E_CANCELLED, later). */
+void store_stop(void);
+/* The same when that was not asked for; checkpoints, closes. */
 void store_close(void);
 
 struct db *store_reader(void); /* the loop's connection; loop thread only */
@@ -37,8 +40,8 @@ struct db *store_reader(void); /* the loop's connection; loop thread only */
 struct db *pool_reader_open(void);
 void pool_reader_close(struct db *db);
 
-/* `ctx` must stay until done has run. Never refuses: back-pressure is the callers' limits. done may
- * be NULL. */
+/* `ctx` must stay until done has run. Refuses only after store_stop(): back-pressure is the callers'
+ * limits. done may be NULL. */
 void store_write(store_write_fn write, store_done_fn done, void *ctx);
 struct db *tx_db(struct tx *tx);
 /* From here to the end of this write, pages that become free are overwritten: nothing of what is

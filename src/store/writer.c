@@ -122,6 +122,7 @@ static struct {
     bool is_closing;        /* under lock */
     struct queue collected; /* the loop thread's: asked for during this turn */
     bool is_open;           /* written while no thread runs */
+    bool has_ended;         /* likewise: it was open once */
 
     struct db *db;
     bool may_checkpoint;
@@ -191,12 +192,20 @@ static void turn_ended(void *ctx) {
 }
 
 static struct write *make_write(store_write_fn fn, store_done_fn done, void *ctx) {
-    BUG_IF(!writer.is_open);
+    BUG_IF(!writer.is_open && !writer.has_ended);
     struct write *write = calloc(1, sizeof(*write));
     if (write == NULL)
         BUG("out of memory");
     *write = (struct write){.fn = fn, .done = done, .ctx = ctx};
     return write;
+}
+
+static void deliver(void *ctx);
+
+/* After the end: what the last completions ask for is not done, and they are told. */
+static void refuse(struct write *write) {
+    write->err = E_CANCELLED;
+    mailbox_post(&write->mail, deliver, write);
 }
 
 static void hand_over_one(struct write *write) {
@@ -208,7 +217,9 @@ static void hand_over_one(struct write *write) {
 
 void store_write(store_write_fn fn, store_done_fn done, void *ctx) {
     struct write *write = make_write(fn, done, ctx);
-    if (loop_is_thread())
+    if (writer.has_ended)
+        refuse(write);
+    else if (loop_is_thread())
         queue_add(&writer.collected, write);
     else
         hand_over_one(write);
@@ -216,6 +227,7 @@ void store_write(store_write_fn fn, store_done_fn done, void *ctx) {
 
 enum err store_write_and_wait(store_write_fn fn, void *ctx) {
     struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    BUG_IF(!writer.is_open);
     struct write *write = make_write(fn, NULL, ctx);
     write->waiter = &waiter;
     if (loop_is_thread()) /* at start, before the loop runs: what was asked for earlier goes first
@@ -536,6 +548,7 @@ void writer_stop(void) {
     pthread_mutex_unlock(&writer.lock);
     pthread_join(writer.thread, NULL);
     writer.is_open = false;
+    writer.has_ended = true;
     for (int i = 0; i < CONTROL_COUNT; i++)
         sqlite3_finalize(writer.control[i]);
     pthread_cond_destroy(&writer.came);

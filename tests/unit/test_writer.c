@@ -329,6 +329,32 @@ static void the_log_gets_its_size_and_has_a_limit(void **state) {
     assert_true(is_stored(store_reader(), "much-299"));
 }
 
+static struct note late;
+
+/* What a last completion does: it reads, and wants to write more. */
+static void note_and_go_on(enum err err, void *ctx) {
+    struct note *note = ctx;
+    note->err = err;
+    assert_true(is_stored(store_reader(), note->name));
+    store_write(write_note, note_done, &late);
+    assert_int_equal(late.done_count, 0); /* never from inside */
+}
+
+static void after_the_end_nothing_is_written_and_everybody_is_told(void **state) {
+    (void)state;
+    struct note last = make_note(1, E_OK);
+    late = make_note(2, E_OK);
+    store_write(write_note, note_and_go_on, &last);
+    store_stop();
+    assert_false(store_is_ready());
+    expected = 1;
+    loop_run(); /* until the late one has been told */
+    assert_int_equal(last.err, E_OK);
+    assert_int_equal(late.err, E_CANCELLED);
+    assert_int_equal(late.done_count, 1);
+    assert_false(is_stored(store_reader(), late.name));
+}
+
 static void a_guest_never_checkpoints(void **state) {
     (void)state;
     close_all();
@@ -358,6 +384,7 @@ int main(void) {
         IN_STORE(a_full_disk_refuses_writes_and_serves_reads_until_there_is_room),
         IN_STORE(many_threads_write_and_read_at_once),
         IN_STORE(the_log_gets_its_size_and_has_a_limit),
+        IN_STORE(after_the_end_nothing_is_written_and_everybody_is_told),
         IN_STORE(a_guest_never_checkpoints),
     };
     shim_install();
