@@ -114,7 +114,12 @@ static enum err index_and_keep(struct tx *tx, const struct character *character,
 }
 
 enum err character_insert(struct tx *tx, struct character *character, struct lore_book *book) {
-    character->id = id_new();
+    return character_insert_as(tx, id_new(), character, book);
+}
+
+enum err character_insert_as(struct tx *tx, int64_t id, struct character *character,
+                             struct lore_book *book) {
+    character->id = id;
     character->revision = 1;
     character->created_at = character->updated_at = clock_now_ms();
     enum err err = character_store_insert(tx, character);

@@ -61,7 +61,10 @@ MUST_USE enum err character_add_starters(struct tx *tx, int64_t owner_id);
  * E_DENIED for what is somebody else's. */
 MUST_USE enum err character_load_own(struct db *db, struct arena *arena, int64_t id,
                                      int64_t user_id, struct character *character);
-/* Revision 1. Fills in id, times and revision; `book` may be NULL. */
+/* Revision 1. Fills in id, times and revision; `book` may be NULL. With an id that was reserved
+ * (id_new) where others refer to it already. */
+MUST_USE enum err character_insert_as(struct tx *tx, int64_t id, struct character *character,
+                                      struct lore_book *book);
 MUST_USE enum err character_insert(struct tx *tx, struct character *character,
                                    struct lore_book *book);
 /* What happens to the character's own book in a save. */

@@ -12,6 +12,7 @@
 #include "base/banned.h"
 
 #define IMPORT_HIDDEN_MS ((int64_t)3600 * 1000) /* far longer than an import takes */
+#define DISCARD_MESSAGES 250                    /* of a conversation, in one write */
 
 #define CONVERSATION_COLUMNS                                                                                    \
     "id, owner_id, title, persona_id, mode, settings, head_id, from_conversation_id, from_message_id, pinned, " \
@@ -284,9 +285,33 @@ enum err conversation_mark_interrupted(struct tx *tx, int64_t now, int64_t *mark
     return err;
 }
 
-/* Its messages, variants, branches and prompts go with it (ON DELETE CASCADE), and what memory
- * holds of them. */
-static enum err sweep_one(struct tx *tx, int64_t id) {
+/* The first of the newest so many; 0: it has no more than that. */
+static int64_t newest_from(struct db *db, int64_t conversation_id, int64_t count) {
+    struct stmt *s = DB_SQL(db, "SELECT id FROM message WHERE conversation_id = :conversation "
+                                "ORDER BY id DESC LIMIT 1 OFFSET :count");
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":count", count - 1);
+    return stmt_int(s, 0);
+}
+
+static enum err discard_newest(struct tx *tx, int64_t conversation_id, int64_t from_id) {
+    enum err err = memory_drop_turns(tx, conversation_id, from_id);
+    if (err != E_OK)
+        return err;
+    struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM message "
+                                       "WHERE conversation_id = :conversation AND id >= :from");
+    bind_id(s, ":conversation", conversation_id);
+    bind_id(s, ":from", from_id);
+    return stmt_run(s);
+}
+
+/* With the last of its messages go variants, branches and prompts (ON DELETE CASCADE), and what
+ * memory holds of all of it. */
+enum err conversation_discard(struct tx *tx, int64_t id, bool *more) {
+    int64_t from_id = newest_from(tx_db(tx), id, DISCARD_MESSAGES);
+    *more = from_id != 0;
+    if (from_id != 0)
+        return discard_newest(tx, id, from_id);
     enum err err = memory_drop_conversation(tx, id);
     if (err != E_OK)
         return err;
@@ -295,14 +320,15 @@ static enum err sweep_one(struct tx *tx, int64_t id) {
     return stmt_run(s);
 }
 
-/* One at a time: a long one is work for some ten milliseconds. */
+/* One at a time, and a stretch of a long one. */
 static enum err sweep_conversation(struct tx *tx, int64_t before_ms, bool *more) {
     struct stmt *s =
         DB_SQL(tx_db(tx), "SELECT id FROM conversation WHERE deleted_at < :before LIMIT 1");
     bind_time(s, ":before", before_ms);
     int64_t id = stmt_int(s, 0);
+    bool is_left;
     *more = id != 0;
-    return id == 0 ? E_OK : sweep_one(tx, id);
+    return id == 0 ? E_OK : conversation_discard(tx, id, &is_left);
 }
 
 enum err conversation_sweep(struct tx *tx, int64_t before_ms, bool *more) {

@@ -3,13 +3,18 @@
  *
  *   read    in the pool: the body against its rows, and the form of every turn
  *   write   slices of a few hundred messages, so that others who write wait some milliseconds and
- *           not seconds. Until the last slice the conversation (and a character that was made for
- *           it) lies in the trash: nobody sees half of it
- *   show    one write brings both out of the trash and sets head, last line and persona
+ *           not seconds. Until the last slice the conversation lies in the trash: nobody sees half
+ *           of it
+ *   show    one write brings it out of the trash, makes the character that there was not, and sets
+ *           head, last line and persona
  *
  * The words of a message are written with it, so that it is found as soon as it is seen; its vectors
- * follow in the background. What a failure leaves is thrown away with the trash; what a crash
- * leaves, too.
+ * follow in the background.
+ *
+ * Whoever breaks off the call before it is answered cancels it: they would not learn what became of
+ * their messages. Then, and when a slice fails, what was written is deleted at once, slice by slice,
+ * before the call counts as over; what a crash leaves goes with the next sweep of the trash. Only
+ * who breaks off while the last write is under way may find the talk there.
  *
  * Ids are new and grow in the order of the array, which is the order of the talk; moments are those
  * of the sender, and may lie years back.
@@ -111,7 +116,9 @@ struct import {
     size_t count, next;
     struct conversation conversation;
     struct participant participant;
-    bool makes_character;
+    bool makes_character; /* at the end, with the id that is reserved in `participant` */
+    bool is_gone;         /* who sent it has left */
+    bool has_more;        /* of discarding */
     struct str persona_name;
     int64_t trunk_id;
     int64_t previous_turn_id;
@@ -233,18 +240,12 @@ static enum err make_character(struct tx *tx, struct import *import) {
         .model_settings = STR("{}"),
         .origin = STR("imported"),
     };
-    enum err err = character_insert(tx, &character, NULL);
-    if (err != E_OK)
-        return err;
-    import->participant.character_id = character.id;
-    return character_trash(tx, character.id, character.owner_id);
+    return character_insert_as(tx, import->participant.character_id, &character, NULL);
 }
 
 static enum err begin(struct tx *tx, struct import *import) {
-    enum err err = import->makes_character ? make_character(tx, import) : E_OK;
-    if (err == E_OK)
-        err = conversation_insert(tx, &import->conversation, &import->participant, 1,
-                                  import->trunk_id);
+    enum err err =
+        conversation_insert(tx, &import->conversation, &import->participant, 1, import->trunk_id);
     return err != E_OK ? err
                        : conversation_hide_import(tx, import->conversation.id, clock_now_ms());
 }
@@ -303,9 +304,7 @@ static enum err writer_show(struct tx *tx, void *ctx) {
     struct import *import = ctx;
     int64_t user_id = import->request->caller.user_id;
     const struct message *last = &import->items[import->count - 1].message;
-    enum err err = E_OK;
-    if (import->makes_character)
-        err = character_restore(tx, import->participant.character_id, user_id);
+    enum err err = import->makes_character ? make_character(tx, import) : E_OK;
     if (err == E_OK && import->body.persona_name.len > 0)
         err = account_persona_named(tx, user_id, import->body.persona_name,
                                     &import->conversation.persona_id);
@@ -322,10 +321,15 @@ static enum err writer_show(struct tx *tx, void *ctx) {
     return err;
 }
 
-/* What was written is thrown away with the next sweep. */
+/* First it is marked: if discarding fails or the process dies, the next sweep goes on with it. */
 static enum err writer_give_up(struct tx *tx, void *ctx) {
     struct import *import = ctx;
     return conversation_hide_import(tx, import->conversation.id, 0);
+}
+
+static enum err writer_discard(struct tx *tx, void *ctx) {
+    struct import *import = ctx;
+    return conversation_discard(tx, import->conversation.id, &import->has_more);
 }
 
 /* --- the loop's side ------------------------------------------------------------------------ */
@@ -389,21 +393,31 @@ static void on_shown(enum err err, void *ctx) {
     reply_imported(import);
 }
 
+static void on_discarded(enum err err, void *ctx) {
+    struct import *import = ctx;
+    if (err == E_OK && import->has_more)
+        return store_write(writer_discard, on_discarded, import);
+    /* After a failure the sweep comes within the hour. */
+    tell_progress(import, import->err == E_CANCELLED ? "cancelled" : "dead");
+    log_info("conversation", "import given up", LF_ID("conversation", import->conversation.id),
+             LF_INT("messages", (int64_t)import->next));
+    reply_error(import->request, import->err);
+}
+
 static void on_given_up(enum err err, void *ctx) {
     struct import *import = ctx;
-    (void)err; /* then the sweep comes an hour later */
-    tell_progress(import, "dead");
-    reply_error(import->request, import->err);
+    import->has_more = err == E_OK;
+    on_discarded(err, import);
 }
 
 static void on_slice(enum err err, void *ctx) {
     struct import *import = ctx;
-    if (err != E_OK) {
-        import->err = err;
+    if (err == E_OK)
+        import->next = slice_end(import);
+    import->err = err == E_OK && import->is_gone ? E_CANCELLED : err;
+    if (import->err != E_OK)
         return import->next == 0 ? reply_error(import->request, err)
                                  : store_write(writer_give_up, on_given_up, import);
-    }
-    import->next = slice_end(import);
     tell_progress(import, "running");
     if (import->next < import->count)
         store_write(writer_slice, on_slice, import);
@@ -424,7 +438,8 @@ static bool find_character(struct import *import) {
     if (id == 0 &&
         character_named(store_reader(), user_id, import->body.character_name, &id) != E_OK) {
         import->makes_character = true;
-        import->participant = (struct participant){.name = import->body.character_name};
+        import->participant =
+            (struct participant){.character_id = id_new(), .name = import->body.character_name};
         return true;
     }
     if (character_load(store_reader(), request->arena, id, user_id, &character) != E_OK) {
@@ -454,6 +469,8 @@ static void refuse_body(const struct import *import) {
 static void on_read(enum err err, void *ctx) {
     struct import *import = ctx;
     struct request *request = import->request;
+    if (err == E_OK && import->is_gone)
+        err = E_CANCELLED;
     if (err != E_OK)
         return reply_error(request, err);
     if (import->err != E_OK)
@@ -475,9 +492,16 @@ static void on_read(enum err err, void *ctx) {
     store_write(writer_slice, on_slice, import);
 }
 
+static void note_gone(struct request *request, void *ctx) {
+    struct import *import = ctx;
+    (void)request;
+    import->is_gone = true;
+}
+
 static void import(struct request *request) {
     struct import *import = ARENA_NEW(request->arena, struct import);
     import->request = request;
+    import->is_gone = !request_on_gone(request, note_gone, import);
     import->conversation.id = id_new();
     import->trunk_id = id_new();
     if (pool_run(&read_kind, pool_read, on_read, import, NULL) != E_OK)
@@ -489,6 +513,6 @@ static void import(struct request *request) {
 const struct route import_routes[] = {
     {METHOD_POST, "/api/v1/conversations/import", import, WHO_MEMBER, SCOPE_CHAT, .body = import_fields, .body_size = sizeof(struct import_body),
      .body_limit_bytes = BODY_LIMIT_BYTES, .is_raw = true, .is_costly = true, .tag = "conversations", .operation = "importConversation",
-     .summary = "Brings a whole talk along, with its times; it can be searched as soon as it is answered.", .status = 201, .answer = &import_shape},
+     .summary = "Brings a whole talk along, with its times; it can be searched as soon as it is answered. Tells its progress by job:progress; breaking off the call leaves nothing of it.", .status = 201, .answer = &import_shape},
     {0}};
 /* clang-format on */

@@ -154,8 +154,13 @@ enum err memory_add_turn(struct tx *tx, const struct memory_turn *turn) {
                                              turn->conversation_id, turn->conversation_id);
 }
 
+enum err memory_drop_turns(struct tx *tx, int64_t conversation_id, int64_t from_id) {
+    tx_overwrite_freed(tx, false);
+    return turn_remove_from(tx, conversation_id, from_id);
+}
+
 enum err memory_drop_conversation(struct tx *tx, int64_t conversation_id) {
-    enum err err = turn_remove_all(tx, conversation_id);
+    enum err err = turn_remove_from(tx, conversation_id, 0);
     if (err == E_OK)
         err = memory_gone(tx, conversation_id);
     return err != E_OK ? err : index_drop(tx, conversation_id, conversation_id);

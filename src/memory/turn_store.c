@@ -144,17 +144,20 @@ enum err turn_remove(struct tx *tx, int64_t message_id) {
     return stmt_run(s);
 }
 
-enum err turn_remove_all(struct tx *tx, int64_t conversation_id) {
+enum err turn_remove_from(struct tx *tx, int64_t conversation_id, int64_t from_id) {
     struct stmt *s =
         DB_SQL(tx_db(tx), "INSERT INTO memory_words (memory_words, rowid, text, scope) "
                           "SELECT 'delete', message_id, text, scope FROM memory_turn "
-                          "WHERE conversation_id = :conversation");
+                          "WHERE conversation_id = :conversation AND message_id >= :from");
     bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":from", from_id);
     enum err err = stmt_run(s);
     if (err != E_OK)
         return err;
-    s = DB_SQL(tx_db(tx), "DELETE FROM memory_turn WHERE conversation_id = :conversation");
+    s = DB_SQL(tx_db(tx), "DELETE FROM memory_turn "
+                          "WHERE conversation_id = :conversation AND message_id >= :from");
     bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":from", from_id);
     return stmt_run(s);
 }
 

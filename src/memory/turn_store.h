@@ -29,7 +29,8 @@ MUST_USE enum err turn_text(struct db *db, struct arena *arena, int64_t message_
 MUST_USE enum err turn_save(struct tx *tx, const struct memory_turn *turn);
 /* Of a message that has no turn yet: a look-up less. */
 MUST_USE enum err turn_add(struct tx *tx, const struct memory_turn *turn);
-MUST_USE enum err turn_remove_all(struct tx *tx, int64_t conversation_id);
+/* Those of messages from this id on; 0: all. */
+MUST_USE enum err turn_remove_from(struct tx *tx, int64_t conversation_id, int64_t from_id);
 MUST_USE enum err turn_remove(struct tx *tx, int64_t message_id);
 /* The lengths of sums of vectors; see schema.sql. */
 MUST_USE enum err turn_norms_save(struct tx *tx, int64_t message_id, int slot, double turn_norm,

@@ -50,12 +50,13 @@ bool request_has_field(const struct request *request, size_t offset) {
     return false;
 }
 
-void request_on_gone(struct request *request, void (*fn)(struct request *request, void *ctx),
+bool request_on_gone(struct request *request, void (*fn)(struct request *request, void *ctx),
                      void *ctx) {
     struct exchange *exchange = exchange_of(request);
     MAGIC_CHECK(exchange, EXCHANGE_MAGIC);
     exchange->on_gone = fn;
     exchange->gone_ctx = ctx;
+    return request->conn != NULL;
 }
 
 /* --- revisions -------------------------------------------------------------------------------- */

@@ -81,8 +81,9 @@ struct str request_cookie(const struct request *request, const char *name);
 #define request_has(request, type, member) request_has_field((request), offsetof(type, member))
 bool request_has_field(const struct request *request, size_t offset);
 /* Calls fn once if the peer leaves before the answer. The request stays valid. Replaces an earlier
- * fn; NULL takes it back. */
-void request_on_gone(struct request *request, void (*fn)(struct request *request, void *ctx),
+ * fn; NULL takes it back. False: the peer has left already, and fn is not called. A peer that only
+ * ends its own side of the connection counts as gone from here on. */
+bool request_on_gone(struct request *request, void (*fn)(struct request *request, void *ctx),
                      void *ctx);
 
 /* --- answers

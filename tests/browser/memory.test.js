@@ -295,6 +295,42 @@ describe("what a character remembers", () => {
     await close(page);
   });
 
+  it("memory: a long import tells how far it is and can be stopped; one that is there can be taken back, and brought back", async () => {
+    const titles = async () => (await api("GET", "/conversations?limit=100")).json.items.map((row) => row.title);
+    const talk = (title, count) => ({ format: "troupe", title, character_name: "Greta", persona_name: "Nils",
+      messages: Array.from({ length: count }, (_, n) => ({ role: n % 2 ? "assistant" : "user", content: `Line ${n} about the weather, which was much as it had been on the day before.`, created_at: new Date(Date.UTC(2022, 0, 1) + n * 60000).toISOString() })) });
+    const choose = async (name, value) => {
+      await page.locator("input[type=file]").setInputFiles([{ name, mimeType: "application/json", buffer: Buffer.from(JSON.stringify(value)) }]);
+      const dialog = page.getByRole("dialog", { name: "Talks from files" });
+      await dialog.getByRole("button", { name: "Import 1 talk" }).click();
+      return dialog;
+    };
+    await page.goto(`${server.url}/chats`);
+    let dialog = await choose("long.json", talk("A long winter", 60000));
+    const storing = dialog.getByRole("progressbar", { name: "Storing" });
+    await storing.waitFor({ timeout: 30000 });
+    await until(async () => Number(await storing.getAttribute("value")) > 0, "it tells how much is stored");
+    assert.deepEqual(await axe(page, "import under way"), []);
+    await dialog.getByRole("button", { name: "Stop the import: A long winter" }).click();
+    await dialog.getByText("Stopped: nothing of it was kept.").waitFor();
+    await dialog.getByRole("button", { name: "Import 1 talk" }).waitFor(); // it may be tried again
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.ok(!(await titles()).includes("A long winter"));
+
+    dialog = await choose("short.json", talk("A short winter", 4));
+    await dialog.getByText("4 messages are here, with their times.").waitFor();
+    await dialog.getByRole("button", { name: "Take it back: A short winter" }).click();
+    await dialog.getByText("It lies in the trash, for 30 days.").waitFor();
+    assert.deepEqual(await axe(page, "import taken back"), []);
+    assert.ok(!(await titles()).includes("A short winter"));
+    await dialog.getByRole("button", { name: "Bring it back" }).click();
+    await dialog.getByRole("link", { name: "Open it: A short winter" }).waitFor();
+    assert.ok((await titles()).includes("A short winter"));
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await dialog.waitFor({ state: "detached" });
+  });
+
   it("memory: the encoder is tried, changed and given up on its page", async () => {
     const fake = await startEmbedder({ behave: (_, number) => (number > 3 ? { wait_ms: 60000 } : undefined) });
     try {

@@ -8,6 +8,7 @@
 import { t } from '../lib/i18n.svelte';
 import type { Kept } from './kept';
 import type { Problem, SignedIn } from './types';
+import { upload } from './upload';
 
 export class ApiError extends Error {
   readonly status: number;
@@ -55,6 +56,8 @@ export interface CallOptions {
   file?: Blob;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** Of a long body: hears which share of it has been sent. */
+  onsent?: (share: number) => void;
   anonymous?: boolean;
 }
 
@@ -224,7 +227,8 @@ export class Client {
     const repeatable = method === 'GET' || key !== null;
     for (let tries = 0; ; tries += 1) {
       try {
-        return await this.#fetch(this.#base + path + queryText(options.query), this.#init(method, options, key));
+        const url = this.#base + path + queryText(options.query), init = this.#init(method, options, key);
+        return await (options.onsent ? upload(url, init, options.onsent) : this.#fetch(url, init));
       } catch (error) {
         if (options.signal?.aborted) {
           throw error;

@@ -8,7 +8,7 @@
 import { backoffMs } from '../lib/backoff';
 import { SseReader } from '../lib/sse';
 import type { Client } from './client';
-import type { Frame, LiveEvent } from './events';
+import type { Frame, JobProgress, LiveEvent } from './events';
 import type { Id } from './common';
 
 export type LiveStatus = 'off' | 'connecting' | 'open' | 'waiting';
@@ -40,6 +40,7 @@ export class Live {
   #options: LiveOptions;
   #socket: WebSocket | null = null;
   #rooms = new Map<Id, Joined>();
+  #watchers = new Set<(job: JobProgress) => void>();
   #status: LiveStatus = 'off';
   #attempt = 0;
   #neverOpened = 0;
@@ -74,6 +75,21 @@ export class Live {
     if (this.#status === 'open' && this.#socket) {
       this.#send({ type: 'conversation:leave', data: { id } });
     }
+  }
+
+  /** Hears of all work that goes on for this person, until what it returns is called. Only the socket tells of it. */
+  watch(tell: (job: JobProgress) => void): () => void {
+    this.#watchers.add(tell);
+    if (this.#status === 'off' && this.#neverOpened < BARRED_AFTER) {
+      this.#connect();
+    }
+    return () => {
+      this.#watchers.delete(tell);
+    };
+  }
+
+  get #isWanted(): boolean {
+    return this.#rooms.size > 0 || this.#watchers.size > 0;
   }
 
   /** The network is back or the page is looked at again: no need to wait for the timer. */
@@ -111,7 +127,7 @@ export class Live {
   }
 
   #connect(): void {
-    if (this.#socket || this.#rooms.size === 0) {
+    if (this.#socket || !this.#isWanted) {
       return;
     }
     this.#clearTimers();
@@ -141,7 +157,7 @@ export class Live {
 
   async #closed(code: number): Promise<void> {
     this.#clearTimers();
-    if (this.#rooms.size === 0) {
+    if (!this.#isWanted) {
       this.#setStatus('off'); // nobody listens; the next room opens it again
       return;
     }
@@ -183,6 +199,9 @@ export class Live {
   }
 
   #deliver(frame: Frame, forced?: Id): void {
+    if (frame.type === 'job:progress') {
+      this.#watchers.forEach((tell) => tell(frame.data as unknown as JobProgress));
+    }
     const named = forced ?? frame.conversation_id ?? (frame.data?.['conversation_id'] as Id | undefined);
     const only = this.#rooms.size === 1 ? [...this.#rooms.keys()][0] : undefined;
     const room = this.#rooms.get(named ?? only ?? '');

@@ -521,6 +521,11 @@ class Rooms {
     this.#open.delete(id);
     this.#live.leave(id);
   }
+
+  /** Work that goes on for this person, whatever the conversation; until what it returns is called. */
+  watch(tell: (job: JobProgress) => void): () => void {
+    return this.#live.watch(tell);
+  }
 }
 
 export const rooms = new Rooms();

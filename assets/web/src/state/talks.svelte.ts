@@ -1,10 +1,18 @@
 // Talks on their way in from files, one after the other, and what became of each.
+//
+// How far a talk is: first which share of it has been sent, then how many of its messages the server has stored, which it tells by socket.
+// Its events name no file, so the talk that is being sent is known by its number of messages. Breaking off the call cancels it there; only
+// when the last message was stored already does the talk come all the same, and then it goes to the trash.
 
 import { client, reasonOf } from '../api/client';
-import type { ImportedConversation } from '../api/types';
+import type { Id } from '../api/common';
+import type { JobProgress } from '../api/events';
+import type { Conversation, ImportedConversation } from '../api/types';
 import { readTalk, type Talk, type TalkFault } from '../lib/talkfile';
 import { conversations } from './conversations.svelte';
 import { Remembered } from './memory.svelte';
+import { rooms } from './rooms.svelte';
+import { attempt } from './toast.svelte';
 
 export interface TalkRow {
   key: number;
@@ -14,25 +22,38 @@ export interface TalkRow {
   fault: TalkFault | null;
   /** Of a fault: which message, from 1. */
   at: number;
-  state: 'ready' | 'sending' | 'done' | 'failed';
+  /** taken_back: it was stored, and lies in the trash. */
+  state: 'ready' | 'sending' | 'done' | 'failed' | 'cancelled' | 'taken_back';
+  /** While it is sent: shares from 0 to 1; stored is null before the server begins. */
+  sent: number;
+  stored: number | null;
   reason: string;
-  /** When it is done. */
-  made: ImportedConversation | null;
+  /** When it is there. */
+  made: Conversation | null;
   memory: Remembered | null;
 }
+
+const KIND = 'conversation.import';
 
 export class TalkImport {
   rows = $state.raw<TalkRow[]>([]);
   busy = $state(false);
   #next = 1;
+  #stop = new AbortController();
+
+  /** Listens for progress until what it returns is called. */
+  listen(): () => void {
+    return rooms.watch((job) => job.kind === KIND && this.#hear(job));
+  }
 
   async read(files: File[]): Promise<void> {
     for (const file of files) {
       const text = await file.text();
       const { talk, fault, ...rest } = readTalk(text);
+      const at = 'at' in rest ? rest.at : 0;
       this.rows = [
         ...this.rows,
-        { key: this.#next++, file: file.name, text, talk, fault, at: 'at' in rest ? rest.at : 0, state: 'ready', reason: '', made: null, memory: null },
+        { key: this.#next++, file: file.name, text, talk, fault, at, state: 'ready', sent: 0, stored: null, reason: '', made: null, memory: null },
       ];
     }
   }
@@ -44,22 +65,76 @@ export class TalkImport {
 
   async send(): Promise<void> {
     this.busy = true;
-    for (const row of this.rows.filter((one) => one.talk && one.state === 'ready')) {
-      this.#put(row.key, () => ({ state: 'sending' }));
-      try {
-        const made = await client.post<ImportedConversation>('/conversations/import', row.talk?.body);
-        this.#put(row.key, () => ({ state: 'done', made, memory: new Remembered(made.conversation.id), text: '' }));
-        conversations.take(made.conversation);
-      } catch (error) {
-        this.#put(row.key, () => ({ state: 'failed', reason: reasonOf(error) }));
+    const stop = (this.#stop = new AbortController());
+    for (const row of this.rows.filter(isWaiting)) {
+      if (!stop.signal.aborted) {
+        await this.#sendOne(row, stop.signal);
       }
     }
     this.busy = false;
   }
 
+  /** What is under way is taken back; what has not begun stays ready. */
+  cancel(): void {
+    this.#stop.abort();
+  }
+
+  async #sendOne(row: TalkRow, signal: AbortSignal): Promise<void> {
+    this.#put(row.key, () => ({ state: 'sending', sent: 0, stored: null }));
+    const onsent = (sent: number): void => this.#put(row.key, () => ({ sent }));
+    try {
+      const { conversation } = await client.post<ImportedConversation>('/conversations/import', row.talk?.body, { signal, onsent });
+      this.#arrived(row.key, conversation);
+    } catch (error) {
+      this.#put(row.key, () => (signal.aborted ? { state: 'cancelled' } : { state: 'failed', reason: reasonOf(error) }));
+    }
+  }
+
+  #arrived(key: number, made: Conversation): void {
+    this.#put(key, () => ({ state: 'done', made, memory: new Remembered(made.id) }));
+    conversations.take(made);
+  }
+
+  #hear(job: JobProgress): void {
+    const row = this.rows.find(({ state, talk }) => talk?.messages === job.total && (state === 'sending' || state === 'cancelled'));
+    if (row?.state === 'sending') {
+      this.#put(row.key, () => ({ stored: job.progress / (job.total ?? 1) }));
+    } else if (row && job.state === 'done') {
+      void attempt(() => this.#tooLate(row.key, job.id));
+    }
+  }
+
+  /** It was cancelled when everything was stored already. */
+  async #tooLate(key: number, id: Id): Promise<void> {
+    const made = await client.get<Conversation>(`/conversations/${id}`);
+    this.#put(key, () => ({ made, memory: new Remembered(id) }));
+    await this.takeBack(key);
+  }
+
+  /** Into the trash, and out of it. */
+  async takeBack(key: number): Promise<void> {
+    const made = this.#made(key);
+    if (made) {
+      await conversations.remove(made.id);
+      this.#put(key, () => ({ state: 'taken_back' }));
+    }
+  }
+
+  async bringBack(key: number): Promise<void> {
+    const made = this.#made(key);
+    if (made) {
+      await conversations.restore(made.id);
+      this.#put(key, () => ({ state: 'done' }));
+    }
+  }
+
+  #made(key: number): Conversation | null {
+    return this.rows.find((row) => row.key === key)?.made ?? null;
+  }
+
   /** How far the memory of the new talks is; true while something still waits. */
   async look(): Promise<boolean> {
-    const open = this.rows.flatMap((row) => (row.memory ? [row.memory] : []));
+    const open = this.rows.flatMap((row) => (row.memory && row.state === 'done' ? [row.memory] : []));
     await Promise.all(open.map((memory) => memory.look()));
     return open.some((memory) => (memory.whole?.index.pending ?? 0) > 0);
   }
@@ -67,4 +142,9 @@ export class TalkImport {
   #put(key: number, change: (row: TalkRow) => Partial<TalkRow>): void {
     this.rows = this.rows.map((row) => (row.key === key ? { ...row, ...change(row) } : row));
   }
+}
+
+/** What was cancelled may be sent once more. */
+export function isWaiting(row: TalkRow): boolean {
+  return row.talk !== null && (row.state === 'ready' || row.state === 'cancelled');
 }

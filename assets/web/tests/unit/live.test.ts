@@ -102,3 +102,21 @@ test('live: a closed connection stays closed', async () => {
   assert.equal(FakeSocket.all.length, 1);
   assert.equal(live.status, 'off');
 });
+
+test('live: who watches work hears of it in no room, and the socket opens for them', async () => {
+  FakeSocket.all = [];
+  const client = new Client({ fetch: () => Promise.reject(new Error('none')), lock: (work) => work(), retryWaitMs: 1 });
+  client.signedIn({ user: { id: 'U', display_name: 'O', role: 'member' }, access_token: 'T', expires_in: 900 });
+  const live = new Live(client, { url: 'ws://x/ws', open: () => new FakeSocket() as unknown as WebSocket });
+  const heard: number[] = [];
+  const stop = live.watch((job) => heard.push(job.progress));
+  const socket = FakeSocket.all.at(-1)!;
+  await socket.accept();
+  const tell = (progress: number): void => socket.say({ type: 'job:progress', data: { id: 'J', kind: 'x', state: 'running', progress, total: 9, reason: '' } });
+  tell(1);
+  tell(2);
+  stop();
+  tell(3);
+  assert.deepEqual(heard, [1, 2]);
+  live.close();
+});
