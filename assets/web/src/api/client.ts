@@ -51,7 +51,6 @@ export function isUnreachable(error: unknown): boolean {
 export interface CallOptions {
   query?: Record<string, string | number | boolean | null | undefined>;
   body?: unknown;
-  form?: FormData;
   /** A file as the whole body. */
   file?: Blob;
   headers?: Record<string, string>;
@@ -59,6 +58,8 @@ export interface CallOptions {
   /** Of a long body: hears which share of it has been sent. */
   onsent?: (share: number) => void;
   anonymous?: boolean;
+  /** Of a POST that may be sent again by whoever calls: without one, each call has its own. */
+  key?: string;
 }
 
 type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -175,7 +176,7 @@ export class Client {
 
   /** The raw answer of a call that succeeded; for downloads and streams. */
   async send(method: string, path: string, options: CallOptions): Promise<Response> {
-    const key = method === 'POST' ? randomKey() : null;
+    const key = method === 'POST' ? (options.key ?? randomKey()) : null;
     if (!options.anonymous) {
       await this.freshToken();
     }
@@ -250,9 +251,7 @@ export class Client {
       headers['Idempotency-Key'] = key;
     }
     const init: RequestInit = { method, headers, credentials: 'same-origin' };
-    if (options.form) {
-      init.body = options.form;
-    } else if (options.file) {
+    if (options.file) {
       headers['Content-Type'] = options.file.type || 'application/octet-stream';
       init.body = options.file;
     } else if (options.body !== undefined) {
@@ -267,7 +266,7 @@ export class Client {
 }
 
 /** crypto.randomUUID exists on https and loopback only; a Troupe on the LAN may be plain http. */
-function randomKey(): string {
+export function randomKey(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 

@@ -6,6 +6,7 @@
 // said in English. Reading a sentence is tracked, so a change of language rewrites what is on the screen.
 
 import type admin from '../../../locales/en/admin.json';
+import type cards from '../../../locales/en/cards.json';
 import type character from '../../../locales/en/character.json';
 import type chat from '../../../locales/en/chat.json';
 import type help from '../../../locales/en/help.json';
@@ -17,6 +18,7 @@ import common from '../../../locales/en/common.json';
 
 interface Areas {
   admin: typeof admin;
+  cards: typeof cards;
   character: typeof character;
   chat: typeof chat;
   common: typeof common;

@@ -2,7 +2,7 @@
 
 import { client } from '../api/client';
 import type { Id, Page } from '../api/common';
-import type { Character, CharacterRevision, CharacterRevisionWhole, CharacterSummary, ImportReport, KnowledgeDocument, Prompt, Tag } from '../api/types';
+import type { Character, CharacterRevision, CharacterRevisionWhole, CharacterSummary, KnowledgeDocument, Prompt, Tag } from '../api/types';
 
 export type CharacterDraft = Partial<Character>;
 /** The texts that a prompt is made of. */
@@ -181,12 +181,6 @@ class Characters {
     this.#replace(changed);
     const others = this.favourites.filter((row) => row.id !== character.id);
     this.favourites = favourite ? [changed, ...others] : others;
-  }
-
-  importFiles(files: File[]): Promise<ImportReport> {
-    const form = new FormData();
-    files.forEach((file) => form.append('files', file, file.name));
-    return client.call<ImportReport>('POST', '/characters/import', { form });
   }
 
   /** How many entries the character's own lorebook has. */
