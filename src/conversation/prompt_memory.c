@@ -103,6 +103,7 @@ void prompt_memory_write(struct json *json, const struct prompt_memory *memory) 
     JSON_STR(json, "kind", str_from(memory->kind));
     JSON_ID(json, "id", memory->id);
     JSON_ID(json, "message_id", memory->message_id);
+    JSON_ID(json, "conversation_id", memory->conversation_id);
     JSON_STR(json, "speaker", memory->speaker.len > 0 ? memory->speaker : STR_NONE);
     JSON_STR(json, "text", memory->text);
     JSON_TIME(json, "created_at", memory->said_at);
@@ -123,7 +124,8 @@ static const char *const kinds[] = {"message", "fact", NULL};
 static const struct field memory_rows[] = {
     {"kind", FIELD_CHOICE, .choices = kinds, .is_required = true, .help = "What is remembered."},
     {"id", FIELD_ID, .is_required = true, .help = "Its id; of a message, the message's."},
-    {"message_id", FIELD_ID, .may_be_null = true, .is_required = true, .help = "Where it was said."},
+    {"message_id", FIELD_ID, .may_be_null = true, .is_required = true, .help = "The message where it was said."},
+    {"conversation_id", FIELD_ID, .is_required = true, .help = "The conversation where it was said; with shared memory it may be another one."},
     {"speaker", FIELD_TEXT, .may_be_null = true, .is_required = true, .help = "Who said it."},
     {"text", FIELD_TEXT, .is_required = true, .help = "What it says."},
     {"created_at", FIELD_TIME, .is_required = true, .help = "When it was said."},

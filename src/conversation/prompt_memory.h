@@ -11,7 +11,8 @@
 struct prompt_memory {
     const char *kind; /* "message", "fact" */
     int64_t id, message_id;
-    struct str speaker; /* of a message */
+    int64_t conversation_id; /* where it was said: with shared memory another talk than this one */
+    struct str speaker;      /* of a message */
     int64_t said_at;
     struct str text;
     double score;

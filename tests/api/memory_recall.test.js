@@ -313,6 +313,9 @@ test("with shared memory the person's other talks with the same character are se
   const said = await t.api("POST", `/conversations/${id}/messages`, { content: "What is the password of the boathouse?" });
   const prompt = (await t.api("GET", `/conversations/${id}/messages/${said.json.reply.id}/prompt`)).json;
   assert.ok(has(prompt.memories, "marzipan"), "and the reply knows it");
+  const recalled = prompt.memories.find((memory) => memory.text.includes("marzipan"));
+  assert.equal(recalled.conversation_id, first.conversation.id, "and says where it was said");
+  assert.equal((await t.api("GET", `/conversations/${recalled.conversation_id}/messages/${recalled.message_id}`)).json.content, recalled.text);
   const other = await t.newUser();
   const theirs = await t.api("POST", "/conversations/import", { format: "troupe", character_name: name, messages: talk([["x", "user", "Hi.", "2023-02-01T10:00:00Z"]]) }, { token: other.token });
   await t.api("PATCH", `/conversations/${theirs.json.conversation.id}`, { settings: { shared_memory: true } }, { token: other.token });

@@ -251,6 +251,15 @@ describe("what a character remembers", () => {
     await messages(page).filter({ hasText: "Remember that I live in Bristol" }).and(page.locator("[data-marked]")).waitFor();
     await page.goto(`${server.url}/chat/${other}`);
     await messages(page).first().waitFor();
+    await say(page, "Where do I live? In Bristol, was it?");
+    await spoken(page);
+    await pick(page, newest(page), "What was sent");
+    const inspector = page.getByRole("dialog", { name: "What was sent for this reply" });
+    await inspector.locator("li", { hasText: "Bristol" }).getByRole("link", { name: "In another talk" }).first().click();
+    await page.waitForURL(new RegExp(`/chat/${conversation}`));
+    await messages(page).filter({ hasText: "Remember that I live in Bristol" }).and(page.locator("[data-marked]")).waitFor();
+    await page.goto(`${server.url}/chat/${other}`);
+    await messages(page).first().waitFor();
     await open(page);
     await tab(page, "Rules").click();
     await panel(page).getByRole("radio", { name: "This talk" }).check({ force: true });

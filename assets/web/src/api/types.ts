@@ -925,8 +925,10 @@ export interface PromptMemory {
   kind: 'message' | 'fact';
   /** Its id; of a message, the message's. */
   id: string;
-  /** Where it was said. */
+  /** The message where it was said. */
   message_id: string | null;
+  /** The conversation where it was said; with shared memory it may be another one. */
+  conversation_id: string;
   /** Who said it. */
   speaker: string | null;
   /** What it says. */

@@ -20,6 +20,11 @@ export function dayOf(iso: string, now = new Date(), locale = words.locale): str
   return at.toLocaleDateString(locale, { day: 'numeric', month: 'long', ...year });
 }
 
+/** Where to read the words that it comes from, when they were said in another talk than this one. */
+export function elsewhere(said: { message_id: string | null; conversation_id: string }, here: string): string | undefined {
+  return said.message_id && said.conversation_id !== here ? `/chat/${said.conversation_id}?message=${said.message_id}` : undefined;
+}
+
 export interface FactLike {
   id: string;
   kind: 'fact' | 'preference' | 'relationship' | 'event';
