@@ -67,8 +67,7 @@ describe("hostile words", () => {
     await page.goto(chat);
     await newest(page).waitFor();
     await page.locator("[role=region]").first().evaluate((scroller) => { scroller.scrollTop = 0; });
-    await page.waitForTimeout(800);
-    assert.ok((await messages(page).count()) > 30);
+    await page.waitForFunction((least) => document.querySelectorAll("li.message").length > least, corpus.length, { timeout: 15000 });
     assert.deepEqual(await alive(page), []);
     assert.deepEqual(await page.evaluate(() => window.violations), [], "the policy had nothing to refuse");
     assert.deepEqual(faults, []);
@@ -87,8 +86,10 @@ describe("hostile words", () => {
     }
     await page.keyboard.press("Control+k");
     await page.getByRole("combobox").waitFor();
+    const found = page.waitForResponse((answer) => /\/characters\/search\?.*q=script/.test(answer.url()));
     await page.keyboard.type("script");
-    await page.waitForTimeout(400);
+    await found;
+    await page.getByRole("option", { name: /script/ }).first().waitFor();
     assert.deepEqual(await alive(page), [], "palette");
     await page.keyboard.press("Escape");
     assert.deepEqual(faults, []);

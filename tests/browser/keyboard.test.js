@@ -26,8 +26,8 @@ describe("by keyboard alone", () => {
     const press = (key) => page.keyboard.press(key);
     const here = () => page.evaluate(() => {
       const it = document.activeElement;
-      const ringed = (element) => element && (getComputedStyle(element).outlineStyle !== "none" || getComputedStyle(element).borderColor !== "");
-      const shown = ringed(it) || ringed(it.closest("label, .box, .find, .field"));
+      const isRinged = (element) => element && getComputedStyle(element).outlineStyle !== "none" && parseFloat(getComputedStyle(element).outlineWidth) > 0;
+      const shown = isRinged(it) || isRinged(it.closest("label, .box, .find, .field"));
       return { tag: it.tagName, name: it.getAttribute("aria-label") ?? it.labels?.[0]?.textContent.trim() ?? it.textContent.trim(), shown };
     });
     /** Tab (or another key) until what has the focus answers to the name. */

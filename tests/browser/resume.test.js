@@ -2,7 +2,7 @@
 // people editing one line, an access token that ran out.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { serve } from "../api/harness.js";
+import { serve, until } from "../api/harness.js";
 import { launch, messages, newest, openPage, say, setUp, signIn, spoken, textOf, underWay, watch } from "./browser.js";
 
 /** While the server is away the browser itself writes its failed attempts to the console; anything else is a fault. */
@@ -12,7 +12,7 @@ const ours = (faults) => faults.filter((line) => !/ERR_CONNECTION|WebSocket conn
 const slow = { "understudy.tokens_per_second": 9 };
 
 describe("what a conversation survives", () => {
-  let server, browser, page, context, faults, chat;
+  let server, browser, page, context, faults, chat, token;
 
   before(async () => {
     server = await serve({ settings: slow });
@@ -24,6 +24,12 @@ describe("what a conversation survives", () => {
     await browser?.close();
     await server?.stop();
   });
+
+  /** The newest message as the server has stored it. */
+  const lastStored = async () => {
+    token ??= (await server.login("olive@example.com")).token;
+    return (await server.api("GET", `/conversations/${chat.split("/").pop()}/messages?limit=5`, undefined, { token })).json.items.at(-1);
+  };
 
   it("resume: two pages hear the same reply, and a third that comes late hears all of it", async () => {
     const other = await context.newPage();
@@ -51,7 +57,7 @@ describe("what a conversation survives", () => {
     await underWay(page);
     const early = await textOf(newest(page));
     await page.goto("about:blank");
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await until(async () => (await lastStored())?.state === "complete", "the reply is finished with nobody there", 60000);
     await page.goto(chat);
     await spoken(page);
     const whole = await textOf(newest(page));
@@ -62,7 +68,7 @@ describe("what a conversation survives", () => {
   it("resume: a reply that the death of the server cut off is marked, and can be continued", async () => {
     await say(page, "One more long story, about the fire this time.");
     await underWay(page);
-    await new Promise((resolve) => setTimeout(resolve, 200)); // its first words are stored a tenth of a second after they came
+    await until(async () => (await lastStored())?.content.length > 0, "its first words are stored");
     const port = new URL(server.url).port;
     await server.kill("SIGKILL");
     await page.getByText("Connection lost. Trying again.").waitFor({ timeout: 15000 });

@@ -6,6 +6,7 @@ import { Kept } from '../../src/api/kept';
 import { offer, offered } from '../../src/lib/commands.svelte';
 import { CSS_LIMIT_BYTES, judgeCss } from '../../src/lib/css';
 import { fit } from '../../src/lib/fuzzy';
+import { words } from '../../src/lib/i18n.svelte';
 import { combos, keyCaps, pressed } from '../../src/lib/keys';
 
 const press = (key: string, held: Partial<KeyboardEvent> = {}): KeyboardEvent =>
@@ -29,6 +30,17 @@ test('keys: a press is a command with exactly its keys held', () => {
   ];
   rows.forEach(([event, what, is]) => assert.equal(pressed(event, what), is, `${event.key} ${what}`));
   assert.deepEqual(keyCaps('Shift+ArrowUp'), ['Shift', '↑']);
+});
+
+test('keys: the arrows follow the line of reading', async () => {
+  await words.start(async (): Promise<Record<string, string>> => ({ direction: 'rtl' }));
+  await words.choose('de');
+  assert.ok(pressed(press('ArrowRight'), 'previous') && pressed(press('ArrowLeft'), 'next'));
+  assert.ok(!pressed(press('ArrowLeft'), 'previous') && !pressed(press('ArrowRight'), 'next'));
+  assert.ok(pressed(press('ArrowUp'), 'editLast'));
+  assert.deepEqual(combos.previous.flatMap(keyCaps), ['→'], 'the help shows the key that does it');
+  await words.choose('en');
+  assert.ok(pressed(press('ArrowLeft'), 'previous') && !pressed(press('ArrowRight'), 'previous'));
 });
 
 test('fuzzy: the better a title fits, the higher it stands', () => {
