@@ -48,11 +48,11 @@ describe("what belongs to a person", () => {
   });
 
   it("person: the password is changed, the wrong one is explained", async () => {
-    await page.getByLabel("The one you have").fill("not this one at all");
-    await page.getByLabel("The one you want").fill("quite another pass phrase");
+    await page.getByLabel("Current password").fill("not this one at all");
+    await page.getByLabel("New password").fill("quite another pass phrase");
     await page.getByRole("button", { name: "Change the password" }).click();
     await page.locator("p.error").first().waitFor();
-    await page.getByLabel("The one you have").fill(PASSWORD);
+    await page.getByLabel("Current password").fill(PASSWORD);
     await page.getByRole("button", { name: "Change the password" }).click();
     await page.getByText("The password is changed").waitFor();
     assert.equal((await server.login(server.owner.email, "quite another pass phrase")).user.role, "owner");

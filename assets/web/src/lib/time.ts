@@ -1,5 +1,4 @@
-// Moments for people: "just now", "14:05", "Tuesday", "3 March". The exact moment belongs into a title.
-
+// Moments for people: "just now", "14:05", "Tuesday", "3 March"; of what is to come: "in 5 min". The exact moment belongs into a title.
 
 import { t, words } from './i18n.svelte';
 
@@ -13,16 +12,19 @@ export function shortMoment(iso: string | null | undefined, now = new Date(), lo
     return '';
   }
   const ago = now.getTime() - at.getTime();
-  if (ago < MINUTE_MS) {
+  if (ago < -MINUTE_MS && ago > -HOUR_MS) {
+    return new Intl.RelativeTimeFormat(locale, { style: 'short' }).format(Math.ceil(-ago / MINUTE_MS), 'minute');
+  }
+  if (Math.abs(ago) <= MINUTE_MS) {
     return t('common.just_now');
   }
-  if (ago < HOUR_MS) {
+  if (ago > 0 && ago < HOUR_MS) {
     return t('common.minutes_ago', { n: Math.floor(ago / MINUTE_MS) });
   }
   if (at.toDateString() === now.toDateString()) {
     return at.toLocaleTimeString(locale, { hour: '2-digit', minute: '2-digit' });
   }
-  if (ago < 6 * DAY_MS) {
+  if (Math.abs(ago) < 6 * DAY_MS) {
     return at.toLocaleDateString(locale, { weekday: 'long' });
   }
   const year = at.getFullYear() === now.getFullYear() ? {} : ({ year: 'numeric' } as const);
