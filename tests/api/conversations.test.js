@@ -2,6 +2,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { events, start, until } from "./harness.js";
+import { importTalk, messagesOf } from "./talks.js";
 
 let t, character;
 before(async () => {
@@ -239,6 +240,22 @@ test("branch copies the path into a conversation of its own", async () => {
   assert.deepEqual((await path(branch.json))[0].swipe, { index: 0, count: 3 }, "with its variants");
   await say(branch.json, "elsewhere", { reply: false });
   assert.ok(!texts(await path(conversation)).includes("elsewhere"));
+});
+
+test("branch copies a path of many pages, in its order", async () => {
+  const { id } = await importTalk(t, messagesOf(230, (n) => `Line ${n}.`));
+  const whole = async (id) => {
+    const read = [];
+    for (let page = await path({ id }, "?limit=100"); page.length; page = await path({ id }, `?limit=100&before=${read[0].id}`)) read.unshift(...page);
+    return read;
+  };
+  const lines = await whole(id);
+  assert.equal(lines.length, 230);
+  const branch = await t.api("POST", `/conversations/${id}/branch`, { message_id: lines[219].id });
+  assert.equal(branch.status, 201, branch.text);
+  const copied = await whole(branch.json.id);
+  assert.deepEqual(texts(copied), texts(lines).slice(0, 220));
+  for (let i = 1; i < copied.length; i++) assert.equal(copied[i].parent_id, copied[i - 1].id);
 });
 
 test("settings merge, judge and reach the prompt", async () => {

@@ -6,35 +6,22 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { binary, start, until } from "./harness.js";
+import { embedder, importTalk, indexed, messagesOf } from "./talks.js";
 
 const isSanitized = readFileSync(binary).includes("__asan_init");
 const weights = join(dirname(binary), "generated/embedder.weights");
 const MB = 1e6;
 
 const residentOf = (t) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${t.child.pid}/status`, "utf8"))[1]) * 1024;
-const embedder = async (t) => (await t.api("GET", "/admin/embedder")).json;
 
 const PLACES = ["market", "harbour", "library", "old mill", "station", "garden", "bakery", "chapel", "museum", "bridge"];
 const THINGS = ["a brass compass", "seven lemons", "a letter from my aunt", "the blue umbrella", "a jar of honey", "two tickets", "somebody's violin"];
 const line = (n) => `I walked to the ${PLACES[n % 10]} today, it was number ${n}. There I found ${THINGS[n % 7]} and took it home. What would you have done with it?`;
 
-async function importTalk(t, count) {
-  const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
-  const messages = Array.from({ length: count }, (_, n) => ({ role: n % 2 ? "assistant" : "user", name: n % 2 ? "Ada" : "Olive", content: line(n), created_at: new Date(Date.UTC(2025, 0, 1, 0, n)).toISOString() }));
-  const answer = await t.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages });
-  assert.equal(answer.status, 201, answer.text);
-  return answer.json.conversation;
-}
-
-const settled = (t) => until(async () => {
-  const now = await embedder(t);
-  return now.vectors_pending === 0 && now.words_pending === 0;
-}, "everything is embedded", 120000);
-
 test("awake it takes at most 60 MB with the whole house; after half a minute of rest its pages are gone", { skip: isSanitized && "a sanitizer has memory of its own" }, async (c) => {
   const t = await start();
   const asleep = residentOf(t);
-  await importTalk(t, 200);
+  await importTalk(t, messagesOf(200, line));
   let awake = 0;
   await until(async () => {
     awake = Math.max(awake, residentOf(t));
@@ -45,16 +32,16 @@ test("awake it takes at most 60 MB with the whole house; after half a minute of 
   t.moveClock(31000);
   await until(() => residentOf(t) < awake - 12 * MB, "its pages leave the process");
   c.diagnostic(`${(asleep / MB).toFixed(1)} MB asleep, ${(awake / MB).toFixed(1)} MB awake, ${(residentOf(t) / MB).toFixed(1)} MB after the rest`);
-  await importTalk(t, 4); // and it wakes again
-  await settled(t);
+  await importTalk(t, messagesOf(4, line)); // and it wakes again
+  await indexed(t);
   await t.stop();
 });
 
 test("while thousands of sentences are embedded, questions and requests are answered as ever", async (c) => {
   const t = await start();
-  const conversation = await importTalk(t, 20);
-  await settled(t);
-  await importTalk(t, isSanitized ? 300 : 2000);
+  const conversation = await importTalk(t, messagesOf(20, line));
+  await indexed(t);
+  await importTalk(t, messagesOf(isSanitized ? 300 : 2000, line));
   const times = [];
   let stillPending = 0;
   for (let i = 0; i < 10; i++) {
@@ -82,8 +69,8 @@ test("the weights may be a file that a setting names; a file that is cut off is 
     const now = await embedder(t);
     return now.state === "ready" && now.items >= 7 && now.vectors_pending === 0 && now;
   }, "the cast is embedded", 120000);
-  await importTalk(t, 10);
-  await settled(t);
+  await importTalk(t, messagesOf(10, line));
+  await indexed(t);
   const ada = 1; // she came with the talk
   assert.equal((await embedder(t)).vectors - before.vectors, 30 + ada);
   await t.stop();
@@ -91,7 +78,7 @@ test("the weights may be a file that a setting names; a file that is cut off is 
   truncateSync(cut, 1 << 20);
   t = await start({ settings: { "embedder.weights": cut } });
   await until(() => /weights could not be used/.test(t.logText()), "the log says so");
-  const conversation = await importTalk(t, 30);
+  const conversation = await importTalk(t, messagesOf(30, line));
   const { items } = (await t.api("GET", `/memory/${conversation.id}/search?q=violin`)).json;
   assert.match(items[0].text, /violin/);
   await t.stop();

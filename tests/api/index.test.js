@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { binary, run, serve, start, until } from "./harness.js";
+import { embedder, importTalk, indexed, messagesOf } from "./talks.js";
 import { startEmbedder } from "../fakes/embedder.js";
 
 // Under a sanitizer the built-in embedder is some fifty times slower: fewer messages, more patience.
@@ -15,19 +16,12 @@ const SENTENCES = ["The lamp is lit.", "It rains in Lisbon again.", "My brother 
   "The cat sleeps on the piano.", "I lost my keys near the station.", "She sings every Sunday.", "The garden needs water.", "Do you remember the red house?"];
 const line = (n) => `${SENTENCES[n % 10]} ${SENTENCES[(n * 7 + 3) % 10]} This is number ${n}.`;
 
-const embedder = async (t) => (await t.api("GET", "/admin/embedder")).json;
-const settled = (t, timeout_ms = 240000 * SLOW) => until(async () => {
-  const now = await embedder(t);
-  return now.vectors_pending === 0 && now.words_pending === 0 && now.next === null && now.state === "ready" && now;
-}, "everything is embedded", timeout_ms);
+const settled = (t, timeout_ms = 240000 * SLOW) => indexed(t, { timeout_ms, isDone: (now) => now.next === null && now.state === "ready" });
 
 async function talk(t, messages = 0) {
+  if (messages) return importTalk(t, messagesOf(messages, line));
   const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
-  if (!messages) return (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
-  const answer = await t.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages: Array.from({ length: messages }, (_, n) => ({
-    role: n % 2 ? "assistant" : "user", name: n % 2 ? "Ada" : "Olive", content: line(n), created_at: new Date(Date.UTC(2025, 0, 1, 0, n)).toISOString() })) });
-  assert.equal(answer.status, 201, answer.text);
-  return answer.json.conversation;
+  return (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
 }
 
 /** Every vector of a folder that no server owns. */

@@ -2,7 +2,8 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { start, until } from "./harness.js";
+import { start } from "./harness.js";
+import { indexed } from "./talks.js";
 
 let t, keeper;
 before(async () => {
@@ -30,10 +31,6 @@ A boat brings flour, salted pork and letters on the first Tuesday of the month, 
 
 const add = (id, name, body, type = "text/markdown", options = {}) =>
   t.api("POST", `/characters/${id}/knowledge?name=${encodeURIComponent(name)}`, body, { headers: { "content-type": type }, ...options });
-const settled = () => until(async () => {
-  const { json } = await t.api("GET", "/admin/embedder");
-  return json.words_pending + json.vectors_pending === 0;
-}, "everything is indexed", 240000);
 
 async function promptFor(character, question) {
   const talk = (await t.api("POST", "/conversations", { character_ids: [character] })).json;
@@ -56,7 +53,7 @@ test("a document is cut by its headings, listed, and looked up by words", async 
 });
 
 test("it is looked up by meaning too, and what says nothing to the question stays out", async () => {
-  await settled();
+  await indexed(t);
   const food = await promptFor(keeper.id, "What is there to eat out here, and who delivers it?");
   assert.equal(food.knowledge[0]?.heading, "Handbook of the light > Provisions");
   assert.ok(food.knowledge[0].meaning > 0.2);
@@ -119,7 +116,7 @@ test("what a removed document said is not looked up any more", async () => {
   const document = (await t.api("GET", `/characters/${keeper.id}/knowledge`)).json.items[0];
   assert.equal((await t.api("DELETE", `/characters/${keeper.id}/knowledge/${document.id}`)).status, 204);
   assert.equal((await t.api("DELETE", `/characters/${keeper.id}/knowledge/${document.id}`)).status, 404);
-  await settled();
+  await indexed(t);
   const prompt = await promptFor(keeper.id, "How often do you trim the wick of the lamp?");
   assert.ok(!prompt.knowledge.some((row) => row.document === "handbook.md"));
 });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { events, serve, start, until } from "./harness.js";
+import { importTalk, messagesOf } from "./talks.js";
 import { startFake } from "../fakes/endpoint.js";
 
 const SECRET_CARD = "Ada keeps the lighthouse of Point Quarry and collects brass barometers.";
@@ -400,12 +401,7 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
 });
 
 /** A talk longer than its prompt, so that memories stand in it. */
-async function longTalk(server) {
-  const character = (await server.api("POST", "/characters", { name: "Ada" })).json;
-  const messages = Array.from({ length: 400 }, (_, i) => ({ id: `f${i}`, role: i % 2 ? "assistant" : "user", name: i % 2 ? "Ada" : "Olive", created_at: new Date(Date.UTC(2023, 6, 1) + i * 60000).toISOString(),
-    content: `Chatter number ${i}: the kettle, the rain, the long road to the sea and back again, and so on for a while.` }));
-  return (await server.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages })).json.conversation.id;
-}
+const longTalk = async (server) => (await importTalk(server, messagesOf(400, (n) => `Chatter number ${n}: the kettle, the rain, the long road to the sea and back again, and so on for a while.`))).id;
 
 test("the recorded prompts lose what was forgotten", async (context) => {
   const server = await start();
@@ -548,12 +544,8 @@ test("kill -9 in the middle of learning: it goes on where it was, and learns not
 });
 
 test("an imported talk is learnt from as a whole when it is asked for, with progress, and not by itself", async () => {
-  const character = (await t.api("POST", "/characters", { name: "Ada" })).json;
-  const messages = Array.from({ length: 120 }, (_, i) => ({ id: `m${i}`, role: i % 2 ? "assistant" : "user", name: i % 2 ? "Ada" : "Olive", content: i === 0 ? "I live in Bristol." : i === 60 ? "I moved to Leeds." : `The tide was at ${i}.`,
-    created_at: new Date(Date.UTC(2023, 0, 1 + i)).toISOString() }));
-  const imported = await t.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages });
-  assert.equal(imported.status, 201, imported.text);
-  const id = imported.json.conversation.id;
+  const messages = messagesOf(120, (n) => (n === 0 ? "I live in Bristol." : n === 60 ? "I moved to Leeds." : `The tide was at ${n}.`), { step_ms: 24 * 3600000 });
+  const { id } = await importTalk(t, messages);
   const facts = async () => (await t.api("GET", `/memory/${id}?state=all`)).json.facts;
   assert.deepEqual(await facts(), []);
   assert.equal((await t.api("POST", "/memory/extract", { conversation_id: id })).status, 202);

@@ -1,7 +1,8 @@
 // Characters by meaning: found by what no word of the card says, and one leading to others like it.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
-import { start, until } from "./harness.js";
+import { start } from "./harness.js";
+import { indexed } from "./talks.js";
 
 let t, made;
 const cards = {
@@ -15,14 +16,10 @@ before(async () => {
   t = await start();
   made = {};
   for (const [key, card] of Object.entries(cards)) made[key] = (await t.api("POST", "/characters", { ...card, visibility: "public" })).json;
-  await settled();
+  await indexed(t);
 });
 after(() => t.stop());
 
-const settled = () => until(async () => {
-  const { json } = await t.api("GET", "/admin/embedder");
-  return json.words_pending + json.vectors_pending === 0;
-}, "everything is indexed", 240000);
 const names = (answer) => answer.json.items.map((row) => row.name);
 const meant = (q, more = "", options) => t.api("GET", `/characters/search?sort=meaning&q=${encodeURIComponent(q)}${more}`, undefined, options);
 
@@ -53,18 +50,18 @@ test("pages, tags and tiers narrow what is meant", async () => {
 test("what somebody may not see is not found by its meaning, and what is gone or changed neither", async () => {
   const mia = await t.newUser({ name: "Mia" });
   const secret = (await t.api("POST", "/characters", { name: "Ferenc", description: "A safe-cracker who listens to locks with a doctor's stethoscope.", visibility: "private" })).json;
-  await settled();
+  await indexed(t);
   const q = "a burglar who opens vaults with a stethoscope";
   assert.equal(names(await meant(q))[0], "Ferenc");
   assert.ok(!names(await meant(q, "&limit=100", { token: mia.token })).includes("Ferenc"));
   assert.equal((await t.api("GET", `/characters/${secret.id}/similar`, undefined, { token: mia.token })).status, 404);
   await t.api("PATCH", `/characters/${secret.id}`, { description: "A gardener of roses and of nothing else." });
-  await settled();
+  await indexed(t);
   assert.equal(names(await meant("somebody who grows flowers"))[0], "Ferenc");
   await t.api("DELETE", `/characters/${secret.id}`);
-  await settled();
+  await indexed(t);
   assert.ok(!names(await meant("somebody who grows flowers", "&limit=100")).includes("Ferenc"));
   await t.api("POST", `/characters/${secret.id}/restore`);
-  await settled();
+  await indexed(t);
   assert.equal(names(await meant("somebody who grows flowers"))[0], "Ferenc");
 });

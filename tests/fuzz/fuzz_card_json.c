@@ -2,22 +2,9 @@
  *
  * Text as a card: what is taken must be written, and what was written must be read and written the
  * same again. */
-#include "base/check.h"
-#include "character/card.h"
+#include "card_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct str written(struct arena *arena, const struct card *card, enum card_format format) {
-    struct buf buf;
-    struct json json;
-    buf_init(&buf, 64 << 20);
-    json_init(&json, &buf);
-    card_write(&json, card, format);
-    BUG_IF(buf.err != E_OK);
-    struct str text = str_dup(arena, buf_str(&buf));
-    buf_release(&buf);
-    return text;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct arena arena;

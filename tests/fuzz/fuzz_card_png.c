@@ -2,22 +2,10 @@
  *
  * Bytes as a card file: whatever is taken must be written as V2 and V3 and read back with the same
  * name; a portrait that passed must pass again unchanged. */
-#include "base/check.h"
+#include "card_fuzz.h"
 #include "character/card_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct str written(struct arena *arena, const struct card *card, enum card_format format) {
-    struct buf buf;
-    struct json json;
-    buf_init(&buf, 64 << 20);
-    json_init(&json, &buf);
-    card_write(&json, card, format);
-    BUG_IF(buf.err != E_OK);
-    struct str text = str_dup(arena, buf_str(&buf));
-    buf_release(&buf);
-    return text;
-}
 
 static void write_and_read(struct arena *arena, const struct card_file *file) {
     struct str v2 = written(arena, &file->card, CARD_V2_COPY), png,

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "lore/decorator.h"
+#include "each_arena.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,20 +13,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 static struct lore_book book_of(const char *json) {
     const struct json_value *value;
@@ -315,15 +302,9 @@ static void is_quick(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(fires, begin, end),
-        cmocka_unit_test_setup_teardown(secondary_logic, begin, end),
-        cmocka_unit_test_setup_teardown(looks_as_deep_as_told, begin, end),
-        cmocka_unit_test_setup_teardown(recursion, begin, end),
-        cmocka_unit_test_setup_teardown(decorators, begin, end),
-        cmocka_unit_test_setup_teardown(decorators_are_taken_off, begin, end),
-        cmocka_unit_test_setup_teardown(budgets, begin, end),
-        cmocka_unit_test_setup_teardown(says_why_not, begin, end),
-        cmocka_unit_test_setup_teardown(is_quick, begin, end),
+        ARENA_TEST(fires),     ARENA_TEST(secondary_logic), ARENA_TEST(looks_as_deep_as_told),
+        ARENA_TEST(recursion), ARENA_TEST(decorators),      ARENA_TEST(decorators_are_taken_off),
+        ARENA_TEST(budgets),   ARENA_TEST(says_why_not),    ARENA_TEST(is_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "character/card.h"
 
 #include "base/check.h"
+#include "each_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,20 +11,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int begin(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 static struct card card_of(const char *json) {
     struct card card;
@@ -374,15 +361,11 @@ static void long_names_are_cut(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(v2_comes_back, begin, end),
-        cmocka_unit_test_setup_teardown(v3_comes_back, begin, end),
-        cmocka_unit_test_setup_teardown(troupe_travels, begin, end),
-        cmocka_unit_test_setup_teardown(v1_becomes_v2_and_v3, begin, end),
-        cmocka_unit_test_setup_teardown(v3_is_reduced_for_v2, begin, end),
-        cmocka_unit_test_setup_teardown(edits_win, begin, end),
-        cmocka_unit_test_setup_teardown(tells_kinds_apart, begin, end),
-        cmocka_unit_test_setup_teardown(each_member_may_be_missing_or_odd, begin, end),
-        cmocka_unit_test_setup_teardown(long_names_are_cut, begin, end),
+        ARENA_TEST(v2_comes_back),        ARENA_TEST(v3_comes_back),
+        ARENA_TEST(troupe_travels),       ARENA_TEST(v1_becomes_v2_and_v3),
+        ARENA_TEST(v3_is_reduced_for_v2), ARENA_TEST(edits_win),
+        ARENA_TEST(tells_kinds_apart),    ARENA_TEST(each_member_may_be_missing_or_odd),
+        ARENA_TEST(long_names_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

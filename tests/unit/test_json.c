@@ -4,6 +4,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "each_arena.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -16,20 +17,6 @@
 
 #define S(literal) \
     { (literal), sizeof(literal) - 1 }
-
-static struct arena arena;
-
-static int setup(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 static const struct json_value *parse(struct str text) {
     const struct json_value *value = NULL;
@@ -238,8 +225,8 @@ static void random_decimals_agree_with_the_c_library(void **state) {
         if (json_number(parse(str_from(text)), 0) != strtod(text, NULL))
             fail_msg("%s", text);
         if (i % 1000 == 0) {
-            teardown(state);
-            setup(state);
+            each_arena_end(state);
+            each_arena_begin(state);
         }
     }
 }
@@ -552,8 +539,8 @@ static void every_byte_is_escaped_at_every_place(void **state) {
             }
         }
         free(text);
-        teardown(state);
-        setup(state);
+        each_arena_end(state);
+        each_arena_begin(state);
     }
 }
 
@@ -579,8 +566,8 @@ static void random_texts_come_back(void **state) {
                    text_repair(&arena, str_of(text, len)));
         buf_release(&buf);
         if (i % 1000 == 0) {
-            teardown(state);
-            setup(state);
+            each_arena_end(state);
+            each_arena_begin(state);
         }
     }
 }
@@ -657,5 +644,5 @@ int main(void) {
         cmocka_unit_test(a_tree_is_written_as_it_was_read),
         cmocka_unit_test(seeds_are_judged_by_their_names),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, each_arena_begin, each_arena_end);
 }

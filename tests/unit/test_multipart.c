@@ -1,6 +1,7 @@
 /* links: troupe_net troupe_embedded */
 #include "base/buf.h"
 #include "net/multipart.h"
+#include "each_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,20 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct arena arena;
-
-static int setup(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 #define TYPE       "multipart/form-data; boundary=XX"
 #define HEAD(line) "--XX\r\nContent-Disposition: form-data; " line "\r\n"
@@ -155,11 +142,10 @@ static void many_parts_come_one_by_one_up_to_the_limit(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(parts_are_read_or_refused),
-        TEST(boundaries_are_checked),
-        TEST(many_parts_come_one_by_one_up_to_the_limit),
+        ARENA_TEST(parts_are_read_or_refused),
+        ARENA_TEST(boundaries_are_checked),
+        ARENA_TEST(many_parts_come_one_by_one_up_to_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "memory/score.h"
 
 #include "base/check.h"
+#include "each_arena.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,20 +13,6 @@
 #include <cmocka.h>
 
 #define HOUR ((int64_t)3600 * 1000)
-
-static struct arena arena;
-
-static int set_up(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 /* Four turns of one conversation in two sittings; one term. */
 static struct score_output score_four(const struct question *q, struct score_turn *turns,
@@ -179,16 +166,15 @@ static void nothing_at_all(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(words_by_hand),
-        TEST(repeated_words_saturate),
-        TEST(signs_of_a_dialogue),
-        TEST(meaning_and_its_neighbours),
-        TEST(turns_whose_vectors_are_still_to_come),
-        TEST(conversations_do_not_touch),
-        TEST(the_best_in_order),
-        TEST(nothing_at_all),
+        ARENA_TEST(words_by_hand),
+        ARENA_TEST(repeated_words_saturate),
+        ARENA_TEST(signs_of_a_dialogue),
+        ARENA_TEST(meaning_and_its_neighbours),
+        ARENA_TEST(turns_whose_vectors_are_still_to_come),
+        ARENA_TEST(conversations_do_not_touch),
+        ARENA_TEST(the_best_in_order),
+        ARENA_TEST(nothing_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

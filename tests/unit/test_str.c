@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/str.h"
+#include "each_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,20 +11,6 @@
 
 #define S(literal) \
     { (literal), sizeof(literal) - 1 }
-
-static struct arena arena;
-
-static int setup(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 static void assert_str(struct str s, const char *expected, size_t len) {
     if (s.len != len || (len && memcmp(s.at, expected, len) != 0))
@@ -325,5 +312,5 @@ int main(void) {
         cmocka_unit_test(hex_is_lower_case),
         cmocka_unit_test(percent_escapes_are_decoded_once),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, each_arena_begin, each_arena_end);
 }

@@ -1,6 +1,7 @@
 /* links: troupe_base */
 #include "base/check.h"
 #include "base/text.h"
+#include "each_arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,20 +11,6 @@
 #define S(literal) \
     { (literal), sizeof(literal) - 1 }
 #define FFFD "\xEF\xBF\xBD"
-
-static struct arena arena;
-
-static int setup(void **state) {
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
 
 static void assert_str(struct str s, struct str expected, const char *why) {
     if (!str_eq(s, expected))
@@ -266,5 +253,5 @@ int main(void) {
         cmocka_unit_test(characters_are_told_apart_and_taken_apart),
         cmocka_unit_test(likeness_is_between_nothing_and_the_same),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, each_arena_begin, each_arena_end);
 }

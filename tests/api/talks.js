@@ -1,0 +1,26 @@
+// Talks that several files need: brought in as an import, and waited for until all of them can be found.
+import assert from "node:assert/strict";
+import { until } from "./harness.js";
+
+const MINUTE_MS = 60000;
+
+/** A talk of Olive with Ada, line(0), line(1) ...: every other one is Ada's, a step after the one before. */
+export function messagesOf(count, line, { from = Date.UTC(2025, 0, 1), step_ms = MINUTE_MS } = {}) {
+  return Array.from({ length: count }, (_, n) => ({ id: `m${n}`, role: n % 2 ? "assistant" : "user", name: n % 2 ? "Ada" : "Olive", content: line(n), created_at: new Date(from + n * step_ms).toISOString() }));
+}
+
+/** Brings messages in as a conversation with a new character, and gives the conversation. */
+export async function importTalk(t, messages) {
+  const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
+  const answer = await t.api("POST", "/conversations/import", { format: "troupe", character_id: character.id, messages });
+  assert.equal(answer.status, 201, answer.text);
+  return answer.json.conversation;
+}
+
+export const embedder = async (t) => (await t.api("GET", "/admin/embedder")).json;
+
+/** Waits until every word and every vector is there; gives what the admin page says then. `isDone` may ask for more. */
+export const indexed = (t, { timeout_ms = 240000, isDone = () => true } = {}) => until(async () => {
+  const now = await embedder(t);
+  return now.vectors_pending === 0 && now.words_pending === 0 && isDone(now) && now;
+}, "everything is indexed", timeout_ms);
