@@ -111,7 +111,8 @@ static bool is_number(const struct memory_word *word) {
         if (word->folded.at[i] >= '0' && word->folded.at[i] <= '9')
             return true;
     for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (str_eq(word->folded, str_from(words[i])))
+        if (word->folded.len > 0 && word->folded.at[0] == words[i][0] &&
+            str_eq(word->folded, str_from(words[i])))
             return true;
     return false;
 }

@@ -43,7 +43,7 @@ static bool is_word(const struct reader *r, size_t ahead, const char *word) {
 /* The place of a word in a list that ends with NULL, or -1. */
 static int index_in(struct str word, const char *const *list) {
     for (int i = 0; word.len > 0 && list[i] != NULL; i++)
-        if (str_eq(word, str_from(list[i])))
+        if (word.at[0] == list[i][0] && str_eq(word, str_from(list[i])))
             return i;
     return -1;
 }

@@ -194,8 +194,18 @@ enum err turn_list(struct db *db, int64_t after, size_t limit, struct turn_place
     return stmt_done(s);
 }
 
+/* Of most messages whose words are written nothing follows yet. */
+static bool is_followed(struct db *db, int64_t message_id) {
+    struct stmt *s = DB_SQL(db, "SELECT 1 FROM message WHERE parent_id = :message LIMIT 1");
+    bind_id(s, ":message", message_id);
+    return stmt_int(s, 0) != 0;
+}
+
 enum err turns_after(struct db *db, int64_t message_id, int waiting_slot, size_t limit,
                      struct turn_place *places, size_t *count) {
+    *count = 0;
+    if (!is_followed(db, message_id))
+        return E_OK;
     struct stmt *s = DB_SQL(
         db, "WITH RECURSIVE seen (id, depth) AS ("
             "  SELECT id, 1 FROM message WHERE parent_id = :message "
@@ -210,7 +220,6 @@ enum err turns_after(struct db *db, int64_t message_id, int waiting_slot, size_t
     bind_int(s, ":parents", PARENTS_ASKED);
     bind_int(s, ":slot", waiting_slot);
     bind_int(s, ":limit", (int64_t)limit);
-    *count = 0;
     while (*count < limit && stmt_row(s))
         places[(*count)++] = (struct turn_place){column_id(s, 0), column_id(s, 1)};
     return stmt_done(s);

@@ -19,35 +19,38 @@
 
 /* clang-format off */
 /* Sorted: looked up by halving. */
-static const char *const stopwords[] = {
-    "a", "about", "above", "after", "again", "against", "ago", "all", "also", "am", "an", "and", "any", "are", "aren't", "as", "at",
-    "be", "because", "been", "before", "being", "below", "between", "both", "but", "by",
-    "can", "can't", "cannot", "could", "couldn't",
-    "d", "did", "didn't", "do", "does", "doesn't", "doing", "don", "don't", "down", "during",
-    "each", "either", "else", "ever", "every",
-    "few", "for", "from", "further",
-    "had", "hadn't", "has", "hasn't", "have", "haven't", "having", "he", "he'd", "he'll", "he's", "her", "here", "hers", "herself",
-    "him", "himself", "his", "how",
-    "i", "i'd", "i'll", "i'm", "i've", "if", "in", "into", "is", "isn't", "it", "it's", "its", "itself",
-    "just", "ll", "m", "may", "me", "might", "more", "most", "much", "must", "my", "myself",
-    "no", "nor", "not", "now",
-    "of", "off", "on", "once", "one", "only", "or", "other", "our", "ours", "ourselves", "out", "over", "own",
-    "re", "s", "same", "shall", "she", "she'd", "she'll", "she's", "should", "shouldn't", "so", "some", "such",
-    "t", "than", "that", "that's", "the", "their", "theirs", "them", "themselves", "then", "there", "there's", "these", "they",
-    "they'd", "they'll", "they're", "they've", "this", "those", "through", "to", "too",
-    "under", "until", "up", "us", "ve", "very",
-    "was", "wasn't", "we", "we'd", "we'll", "we're", "we've", "were", "weren't", "what", "what's", "when", "where", "which", "while",
-    "who", "who's", "whom", "whose", "why", "will", "with", "won't", "would", "wouldn't",
-    "you", "you'd", "you'll", "you're", "you've", "your", "yours", "yourself", "yourselves",
+#define W(word) {word, sizeof word - 1}
+static const struct str stopwords[] = {
+    W("a"), W("about"), W("above"), W("after"), W("again"), W("against"), W("ago"), W("all"), W("also"), W("am"), W("an"), W("and"), W("any"), W("are"), W("aren't"), W("as"), W("at"),
+    W("be"), W("because"), W("been"), W("before"), W("being"), W("below"), W("between"), W("both"), W("but"), W("by"),
+    W("can"), W("can't"), W("cannot"), W("could"), W("couldn't"),
+    W("d"), W("did"), W("didn't"), W("do"), W("does"), W("doesn't"), W("doing"), W("don"), W("don't"), W("down"), W("during"),
+    W("each"), W("either"), W("else"), W("ever"), W("every"),
+    W("few"), W("for"), W("from"), W("further"),
+    W("had"), W("hadn't"), W("has"), W("hasn't"), W("have"), W("haven't"), W("having"), W("he"), W("he'd"), W("he'll"), W("he's"), W("her"), W("here"), W("hers"), W("herself"),
+    W("him"), W("himself"), W("his"), W("how"),
+    W("i"), W("i'd"), W("i'll"), W("i'm"), W("i've"), W("if"), W("in"), W("into"), W("is"), W("isn't"), W("it"), W("it's"), W("its"), W("itself"),
+    W("just"), W("ll"), W("m"), W("may"), W("me"), W("might"), W("more"), W("most"), W("much"), W("must"), W("my"), W("myself"),
+    W("no"), W("nor"), W("not"), W("now"),
+    W("of"), W("off"), W("on"), W("once"), W("one"), W("only"), W("or"), W("other"), W("our"), W("ours"), W("ourselves"), W("out"), W("over"), W("own"),
+    W("re"), W("s"), W("same"), W("shall"), W("she"), W("she'd"), W("she'll"), W("she's"), W("should"), W("shouldn't"), W("so"), W("some"), W("such"),
+    W("t"), W("than"), W("that"), W("that's"), W("the"), W("their"), W("theirs"), W("them"), W("themselves"), W("then"), W("there"), W("there's"), W("these"), W("they"),
+    W("they'd"), W("they'll"), W("they're"), W("they've"), W("this"), W("those"), W("through"), W("to"), W("too"),
+    W("under"), W("until"), W("up"), W("us"), W("ve"), W("very"),
+    W("was"), W("wasn't"), W("we"), W("we'd"), W("we'll"), W("we're"), W("we've"), W("were"), W("weren't"), W("what"), W("what's"), W("when"), W("where"), W("which"), W("while"),
+    W("who"), W("who's"), W("whom"), W("whose"), W("why"), W("will"), W("with"), W("won't"), W("would"), W("wouldn't"),
+    W("you"), W("you'd"), W("you'll"), W("you're"), W("you've"), W("your"), W("yours"), W("yourself"), W("yourselves"),
 };
+#define STOPWORD_BYTES 10 /* of the longest */
 /* clang-format on */
 
 static int compare(const void *key, const void *entry) {
-    return str_compare(*(const struct str *)key, str_from(*(const char *const *)entry));
+    return str_compare(*(const struct str *)key, *(const struct str *)entry);
 }
 
 bool memory_is_stopword(struct str folded) {
-    return bsearch(&folded, stopwords, COUNT_OF(stopwords), sizeof stopwords[0], compare) != NULL;
+    return folded.len <= STOPWORD_BYTES &&
+           bsearch(&folded, stopwords, COUNT_OF(stopwords), sizeof stopwords[0], compare) != NULL;
 }
 
 /* Typographic apostrophes become the plain one, so that "don’t" is "don't". */
@@ -78,8 +81,9 @@ static struct memory_word read_word(struct arena *arena, struct str written) {
     struct str folded = plain_apostrophes(arena, text_bare(arena, written));
     word.is_stopword = memory_is_stopword(folded);
     word.folded = without_possessive(folded);
-    word.is_stopword = word.is_stopword || memory_is_stopword(word.folded) ||
-                       word.folded.len == 0; /* accents that stand alone */
+    if (word.folded.len < folded.len)
+        word.is_stopword = word.is_stopword || memory_is_stopword(word.folded);
+    word.is_stopword |= word.folded.len == 0; /* accents that stand alone */
     char out[STEM_LIMIT_BYTES];
     word.stem = str_dup(arena, stem(word.folded, out));
     struct str first = text_cut(written, 1);

@@ -8,7 +8,8 @@
  * insert.
  *
  * The words step takes what STEP_US allow, so that a person's write that comes meanwhile waits a
- * few milliseconds at most. A row whose words cannot be written is found by taking rows one by one,
+ * few milliseconds at most; and while others write, it has one part in SHARE of the writer's time,
+ * so that words come a little later when much is said and nobody who speaks waits for them. A row whose words cannot be written is found by taking rows one by one,
  * put off, and comes again; the others go on.
  */
 #include "model/index_inside.h"
@@ -27,6 +28,7 @@
 
 #define STEP_ROWS       64
 #define STEP_US         4000
+#define SHARE           8
 #define GATHER_MS       50   /* what is touched meanwhile is written in one go */
 #define STORAGE_WAIT_MS 5000 /* the disk is full: somebody will make room */
 #define BACKOFF_MS      ((int64_t)5000)
@@ -46,7 +48,10 @@ static struct {
     bool is_running, again;
     bool is_gathering; /* the timer will ask for the next step */
     size_t limit;
-    size_t count; /* rows that were done */
+    size_t count;           /* rows that were done */
+    int64_t spent_us;       /* of the writer, for them */
+    int64_t writes;         /* of the house, when the last step ended */
+    int64_t rests_until_us; /* monotonic; others write */
     bool has_more;
     int64_t next_at;              /* the first row that is not due yet */
     int64_t bad_change, attempts; /* the row that failed; 0: none */
@@ -73,18 +78,28 @@ static void wait_words(int64_t ms) {
 
 /* Whoever is touched first waits a moment for the others: the words of twenty messages cost little
  * more than those of one. */
-static void gather(void) {
+static void gather(int64_t ms) {
     words.again = words.is_running;
     if (words.is_running || words.is_gathering || the_index.is_draining)
         return;
+    int64_t rests_ms = (words.rests_until_us - clock_mono_us()) / 1000;
     words.is_gathering = true;
-    wait_words(GATHER_MS);
+    wait_words(rests_ms > ms ? rests_ms : ms);
+}
+
+/* After a step: whether somebody else wrote since the one before. */
+static bool rest(void) {
+    int64_t writes = store_cost().writes;
+    bool is_alone = writes - words.writes <= 1;
+    words.writes = writes;
+    words.rests_until_us = is_alone ? 0 : clock_mono_us() + words.spent_us * (SHARE - 1);
+    return !is_alone;
 }
 
 static void answer_bell(void *ctx) {
     (void)ctx;
     atomic_store(&bell.has_rung, false);
-    gather();
+    gather(GATHER_MS);
 }
 
 void index_ring(void) {
@@ -168,6 +183,7 @@ static enum err writer_step(struct tx *tx, void *ctx) {
             break;
     }
     words.has_more = err == E_OK && (words.count < count || count == words.limit);
+    words.spent_us = clock_mono_us() - began_us;
     arena_release(&arena);
     return err;
 }
@@ -217,10 +233,11 @@ static void stepped(enum err err, void *ctx) {
     words.is_running = false;
     for (int i = 0; i < ENCODER_PLACES; i++) /* also when a touch was of vectors alone */
         the_index.encoders[i].has_work = true;
-    if (words.has_more)
+    bool rests = rest();
+    if (words.has_more && !rests)
         words_go();
-    else if (words.again)
-        gather();
+    else if (words.has_more || words.again)
+        gather(words.has_more ? 0 : GATHER_MS);
     else if (words.next_at != 0)
         wait_words(words.next_at - clock_now_ms());
     else
