@@ -27,6 +27,7 @@
 #include "character/character_api.h"
 #include "character/knowledge.h"
 #include "character/likeness.h"
+#include "character/sweep.h"
 #include "conversation/conversation_api.h"
 #include "conversation/import_api.h"
 #include "conversation/learning.h"

@@ -31,9 +31,6 @@
 #define LIKENESS          0.4 /* of a typed word and a word of a name: "dragn" and "dragon" have 0.6 */
 #define TAGS_LIMIT        1000
 #define QUERY_LIMIT_BYTES 8192 /* sixteen tags */
-#define TRASH_MS          (INT64_C(30) * 24 * 3600 * 1000)
-#define SWEEP_EVERY_MS    (INT64_C(3600) * 1000)
-#define SWEEP_ROWS        50 /* of one transaction: people who write meanwhile do not wait */
 
 struct list_query {
     int64_t limit;
@@ -531,36 +528,7 @@ static void remove_favourite(struct request *request) {
     store_write(writer_remove, on_removed, favour_new(request, request->ids[0]));
 }
 
-/* --- the sweep ------------------------------------------------------------------------------ */
-
-struct sweep {
-    struct job *job;
-    bool has_more;
-};
-
-static enum err writer_sweep(struct tx *tx, void *ctx) {
-    struct sweep *sweep = ctx;
-    return character_store_sweep(tx, clock_now_ms() - TRASH_MS, SWEEP_ROWS, &sweep->has_more);
-}
-
-static void on_swept(enum err err, void *ctx) {
-    struct sweep *sweep = ctx;
-    if (err == E_OK && sweep->has_more && !sweep->job->is_cancelled)
-        return store_write(writer_sweep, on_swept, sweep);
-    job_finish(sweep->job, err, "the trash could not be emptied");
-}
-
-static void run_sweep(struct job *job) {
-    struct sweep *sweep = ARENA_NEW(&job->arena, struct sweep);
-    sweep->job = job;
-    store_write(writer_sweep, on_swept, sweep);
-}
-
 /* clang-format off */
-const struct job_kind character_jobs[] = {
-    {.name = "trash.sweep", .run = run_sweep, .attempts_limit = 5, .lease_ms = 60000, .running_limit = 1, .every_ms = SWEEP_EVERY_MS},
-    {0}};
-
 #define FAVOURITES "/api/v1/users/me/favorites"
 const struct route discovery_routes[] = {
     {METHOD_GET, "/api/v1/characters", list, WHO_MEMBER, SCOPE_READ, .query = list_rows, .query_size = sizeof(struct list_query), .tag = "characters",

@@ -7,33 +7,17 @@
 #include "base/clock.h"
 #include "conversation/conversation_store.h"
 
-#include <stdlib.h>
-
 #include "base/banned.h"
 
 #define SWEEP_EVERY_MS ((int64_t)3600 * 1000)
 
-struct sweep {
-    struct job *job;
-    bool has_more;
-};
-
-static enum err writer_sweep(struct tx *tx, void *ctx) {
-    struct sweep *sweep = ctx;
-    return conversation_sweep(tx, clock_now_ms() - CONVERSATION_TRASH_MS, &sweep->has_more);
-}
-
-static void on_swept(enum err err, void *ctx) {
-    struct sweep *sweep = ctx;
-    if (err == E_OK && sweep->has_more && !sweep->job->is_cancelled)
-        return store_write(writer_sweep, on_swept, sweep);
-    job_finish(sweep->job, err, "the trash could not be emptied");
+static enum err writer_sweep(struct tx *tx, void *ctx, bool *has_more) {
+    (void)ctx;
+    return conversation_sweep(tx, clock_now_ms() - CONVERSATION_TRASH_MS, has_more);
 }
 
 static void run(struct job *job) {
-    struct sweep *sweep = ARENA_NEW(&job->arena, struct sweep);
-    sweep->job = job;
-    store_write(writer_sweep, on_swept, sweep);
+    job_run_rounds(job, writer_sweep, NULL, "the trash could not be emptied");
 }
 
 const struct job_kind conversation_jobs[] = {

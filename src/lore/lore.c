@@ -40,79 +40,75 @@ enum err lore_book_head(struct db *db, struct arena *arena, int64_t book_id, int
     return err == E_OK && book->owner_id != user_id ? E_ABSENT : err;
 }
 
-static enum err open_change(struct tx *tx, struct arena *arena, const struct lore_change *change,
-                            struct lore_book *book) {
-    enum err err = lore_book_head(tx_db(tx), arena, change->book_id, change->user_id, book);
-    if (err == E_OK && change->expected >= 0 && change->expected != book->updated_at)
-        return E_CONFLICT;
-    return err;
-}
+typedef enum err (*change_fn)(struct tx *tx, struct arena *arena, struct lore_change *change,
+                              struct lore_book *book);
 
-static enum err close_change(struct tx *tx, const struct lore_book *book, int64_t user_id) {
-    return book->character_id != 0 && tell != NULL ? tell(tx, book->character_id, user_id) : E_OK;
-}
-
-enum err writer_lore_change_book(struct tx *tx, struct lore_change *change) {
+/* The one way to change a book: `apply` changes it or an entry, and raises its version. */
+static enum err change_book(struct tx *tx, struct lore_change *change, change_fn apply) {
     struct arena arena;
     struct lore_book book;
     arena_init(&arena);
-    enum err err = open_change(tx, &arena, change, &book);
-    if (err == E_OK) {
-        change->edit_book(&book, change->ctx);
-        book.updated_at = clock_now_ms();
-        err = lore_store_update(tx, &book);
-    }
+    enum err err = lore_book_head(tx_db(tx), &arena, change->book_id, change->user_id, &book);
+    if (err == E_OK && change->expected >= 0 && change->expected != book.updated_at)
+        err = E_CONFLICT;
     if (err == E_OK)
-        err = close_change(tx, &book, change->user_id);
+        err = apply(tx, &arena, change, &book);
+    if (err == E_OK && book.character_id != 0 && tell != NULL)
+        err = tell(tx, book.character_id, change->user_id);
     arena_release(&arena);
     return err;
 }
 
-static enum err save_entry(struct tx *tx, struct arena *arena, struct lore_change *change) {
-    struct lore_entry entry = lore_entry_empty();
-    struct db *db = tx_db(tx);
+static enum err edit_book(struct tx *tx, struct arena *arena, struct lore_change *change,
+                          struct lore_book *book) {
+    (void)arena;
+    change->edit_book(book, change->ctx);
+    book->updated_at = clock_now_ms();
+    return lore_store_update(tx, book);
+}
+
+enum err writer_lore_change_book(struct tx *tx, struct lore_change *change) {
+    return change_book(tx, change, edit_book);
+}
+
+static enum err edit_entry(struct tx *tx, struct arena *arena, struct lore_change *change) {
+    struct lore_entry entry;
     int64_t place;
-    enum err err = E_OK;
-    if (change->entry_id != 0)
-        err = lore_store_entry(db, arena, change->book_id, change->entry_id, &entry, &place);
-    else if (lore_store_entry_count(db, change->book_id) >= LORE_ENTRIES_LIMIT)
-        err = E_LIMIT;
+    enum err err =
+        lore_store_entry(tx_db(tx), arena, change->book_id, change->entry_id, &entry, &place);
     if (err != E_OK)
         return err;
     change->edit_entry(&entry, change->ctx);
-    if (change->entry_id != 0)
-        return lore_store_entry_update(tx, change->book_id, &entry);
-    err = lore_store_entry_add(tx, change->book_id, &entry, -1);
+    return lore_store_entry_update(tx, change->book_id, &entry);
+}
+
+static enum err add_entry(struct tx *tx, struct lore_change *change) {
+    struct lore_entry entry = lore_entry_empty();
+    if (lore_store_entry_count(tx_db(tx), change->book_id) >= LORE_ENTRIES_LIMIT)
+        return E_LIMIT;
+    change->edit_entry(&entry, change->ctx);
+    enum err err = lore_store_entry_add(tx, change->book_id, &entry, -1);
     change->entry_id = entry.id;
     return err;
 }
 
+static enum err save_entry(struct tx *tx, struct arena *arena, struct lore_change *change,
+                           struct lore_book *book) {
+    enum err err = change->entry_id != 0 ? edit_entry(tx, arena, change) : add_entry(tx, change);
+    return err != E_OK ? err : lore_store_touch(tx, book->id, clock_now_ms());
+}
+
 enum err writer_lore_save_entry(struct tx *tx, struct lore_change *change) {
-    struct arena arena;
-    struct lore_book book;
-    arena_init(&arena);
-    enum err err = open_change(tx, &arena, change, &book);
-    if (err == E_OK)
-        err = save_entry(tx, &arena, change);
-    if (err == E_OK)
-        err = lore_store_touch(tx, change->book_id, clock_now_ms());
-    if (err == E_OK)
-        err = close_change(tx, &book, change->user_id);
-    arena_release(&arena);
-    return err;
+    return change_book(tx, change, save_entry);
+}
+
+static enum err remove_entry(struct tx *tx, struct arena *arena, struct lore_change *change,
+                             struct lore_book *book) {
+    (void)arena;
+    enum err err = lore_store_entry_remove(tx, book->id, change->entry_id);
+    return err != E_OK ? err : lore_store_touch(tx, book->id, clock_now_ms());
 }
 
 enum err writer_lore_remove_entry(struct tx *tx, struct lore_change *change) {
-    struct arena arena;
-    struct lore_book book;
-    arena_init(&arena);
-    enum err err = open_change(tx, &arena, change, &book);
-    if (err == E_OK)
-        err = lore_store_entry_remove(tx, change->book_id, change->entry_id);
-    if (err == E_OK)
-        err = lore_store_touch(tx, change->book_id, clock_now_ms());
-    if (err == E_OK)
-        err = close_change(tx, &book, change->user_id);
-    arena_release(&arena);
-    return err;
+    return change_book(tx, change, remove_entry);
 }

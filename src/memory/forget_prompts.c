@@ -109,48 +109,38 @@ static struct str cleaned(struct arena *arena, struct str deflated) {
 /* --- the job ---------------------------------------------------------------------------------- */
 
 struct scrub {
-    struct job *job;
     int64_t conversation_id, since;
     struct memory_prompt last; /* that was cleaned; its record is not kept */
-    size_t count;              /* of the last batch */
 };
 
-static enum err writer_scrub(struct tx *tx, void *ctx) {
+static enum err writer_scrub(struct tx *tx, void *ctx, bool *has_more) {
     struct scrub *scrub = ctx;
     struct memory_prompt prompts[SCRUB_BATCH];
     struct arena arena;
+    size_t count;
     arena_init(&arena);
     tx_overwrite_freed(tx, true);
     enum err err = memory_store_prompts(tx_db(tx), &arena, scrub->conversation_id, scrub->since,
-                                        &scrub->last, prompts, SCRUB_BATCH, &scrub->count);
-    for (size_t i = 0; i < scrub->count && err == E_OK; i++) {
+                                        &scrub->last, prompts, SCRUB_BATCH, &count);
+    for (size_t i = 0; i < count && err == E_OK; i++) {
         scrub->last = prompts[i];
         prompts[i].record = cleaned(&arena, prompts[i].record);
         if (prompts[i].record.at != NULL)
             err = memory_store_save_prompt(tx, &prompts[i]);
     }
     scrub->last.record = STR_NONE;
+    *has_more = count == SCRUB_BATCH;
     arena_release(&arena);
     return err;
-}
-
-static void on_scrubbed(enum err err, void *ctx) {
-    struct scrub *scrub = ctx;
-    if (err == E_OK && scrub->count == SCRUB_BATCH && !scrub->job->is_cancelled)
-        return store_write(writer_scrub, on_scrubbed, scrub);
-    if (err == E_OK && scrub->job->is_cancelled && scrub->count == SCRUB_BATCH)
-        err = E_CANCELLED;
-    job_finish(scrub->job, err, "recorded prompts could not be cleaned");
 }
 
 void forget_run_scrub(struct job *job) {
     const struct json_value *payload = NULL;
     struct scrub *scrub = ARENA_NEW(&job->arena, struct scrub);
-    scrub->job = job;
     if (json_parse(&job->arena, job->payload, &payload, NULL) != E_OK ||
         id_parse(json_string(json_member(payload, "conversation_id"), STR("")),
                  &scrub->conversation_id) != E_OK)
         return job_finish(job, E_INPUT, "the job names no conversation");
     scrub->since = json_int(json_member(payload, "since"), 0);
-    store_write(writer_scrub, on_scrubbed, scrub);
+    job_run_rounds(job, writer_scrub, scrub, "recorded prompts could not be cleaned");
 }
