@@ -13,6 +13,8 @@
 #include "memory/recall.h"
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/metric.h"
 #include "loop/pool.h"
 #include "model/index.h"
 
@@ -25,6 +27,9 @@
 #define CONVERSATIONS_LIMIT 200    /* of one person with one character that are searched together */
 #define TURNS_LIMIT         200000 /* of one scope: 30 MB while it is searched */
 #define SPEAKERS_LIMIT      32     /* names in one scope */
+
+METRIC_HISTOGRAM(scan_time, "troupe_recall_scan_seconds",
+                 "Time to compare a question with the vectors of its scope.");
 
 enum phase { GATHERING, ASKING, RANKING, OVER };
 
@@ -261,15 +266,20 @@ static void join_facts(struct recall *r, const struct part *part) {
 }
 
 static void rank_meaning(struct recall *r) {
+    int64_t us = 0;
     for (size_t i = 0; i < r->part_count; i++) {
         const struct part *part = &r->parts[i];
         struct vector_space space = {.id = part->conversation_id, .encoder = r->encoder.id};
         struct walk walk = {.cursor = {.recall = r, .at = part->from, .to = part->to}};
-        if (pool_vector_scan(space, r->vector, r->dims, take_vector, &walk) != E_OK)
+        int64_t began_us = clock_mono_us();
+        enum err err = pool_vector_scan(space, r->vector, r->dims, take_vector, &walk);
+        us += clock_mono_us() - began_us;
+        if (err != E_OK)
             continue; /* words find what they can */
         join_pairs(r, part);
         join_facts(r, part);
     }
+    metric_observe_us(&scan_time, us);
 }
 
 static float speaker_of(const struct recall *r, const struct learnt *learnt) {

@@ -3,7 +3,6 @@
 //   const t = await start();            set up, with an owner who is signed in
 //   const answer = await t.api("GET", "/characters");
 //   await t.stop();
-import { after } from "node:test";
 import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,14 +17,16 @@ const children = new Set();
 const reports = [];
 // It is asked to stop first: this runs before the files' own after(), and only a process that ends by itself lets the sanitizers look for leaks.
 const PATIENCE_MS = 10000;
-after(async () => {
+async function endAll() {
   const ends = [...children].map((child) => new Promise((resolve) => { child.once("close", resolve); child.kill("SIGTERM"); }));
   let timer;
   await Promise.race([Promise.all(ends), new Promise((resolve) => { timer = setTimeout(resolve, PATIENCE_MS); })]);
   clearTimeout(timer);
   children.forEach((child) => child.kill("SIGKILL"));
   if (reports.length) throw new Error(`a sanitizer spoke:\n${reports.join("\n")}`);
-});
+}
+// Programs that are no tests (bench/memory, screenshots) end their servers themselves; node:test would print its counts below what they print.
+if (process.env.NODE_TEST_CONTEXT || process.argv[1]?.endsWith(".test.js")) (await import("node:test")).after(endAll);
 
 // What the sanitizers print when they find something: a process that did is a failed test, whatever it answered.
 const SANITIZER = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;

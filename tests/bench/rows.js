@@ -6,7 +6,7 @@
 //              (`errors` other than 0 ends the row); of each number the median of all rounds is taken
 //   checks     (figures) => lines of the table, from the medians: { label, theirs, ours, unit, value, goal, better, isRatio }
 //   peers      { peer: (stage, options) => number-giving promise }: others beside us (peers/index.js), where they are installed
-//   beside     which number of theirs is shown, and how: { key, unit, scale }
+//   beside     which number of theirs is shown below the row, and how: { key, unit, scale }; nothing: the checks say what of theirs
 //   rounds     when it needs another number of rounds than the run
 //
 // Rows of other things (memory: embedding, scan of vectors, recall) stand in files of their own beside this one, named *_rows.js, which
@@ -78,8 +78,8 @@ const sendLines = (stage) => stage.ids.conversation.slice(0, CLIENTS).map((id) =
 
 /* --- a turn ------------------------------------------------------------------------------------------------------------------- */
 
-const turnLine = (id) => `POST ${api(`/conversations/${id}/messages`)}\t${JSON.stringify({ content: TEXT })}`;
-const OURS = { "first-mark": "message:stream:chunk", "end-mark": "message:stream:complete", word: "murmur" };
+export const turnLine = (id) => `POST ${api(`/conversations/${id}/messages`)}\t${JSON.stringify({ content: TEXT })}`;
+export const OURS = { "first-mark": "message:stream:chunk", "end-mark": "message:stream:complete", word: "murmur" };
 const DIRECT = { "first-mark": "murmur", "end-mark": "[DONE]", word: "murmur" };
 
 /** The request that a client without Troupe would send: the same talk, as a prompt. */

@@ -87,9 +87,9 @@ export class Stage {
     return this.file(name);
   }
 
-  flags() { return Object.entries(settings).map(([name, value]) => `--${name}=${value}`); }
+  flags(own = {}) { return Object.entries({ ...settings, ...own }).map(([name, value]) => `--${name}=${value}`); }
 
-  troupeCommand(data, port) { return [binary, "serve", "--data", data, "--listen", `127.0.0.1:${port}`, ...this.flags()]; }
+  troupeCommand(data, port, own) { return [binary, "serve", "--data", data, "--listen", `127.0.0.1:${port}`, ...this.flags(own)]; }
 
   /** The server of that name, started when it does not run. */
   async server(name) {
@@ -103,9 +103,9 @@ export class Stage {
     return this.server(name);
   }
 
-  async start_troupe(data = this.file("house")) {
-    const [command, ...args] = this.troupeCommand(data, 0);
-    return spawnServer(SERVER_CORE, command, args);
+  async start_troupe(data = this.file("house"), { own, core = SERVER_CORE } = {}) {
+    const [command, ...args] = this.troupeCommand(data, 0, own);
+    return spawnServer(core, command, args);
   }
 
   bareCommand(port) { return [join(tools, "bare"), String(port), this.file("bare.db"), this.file("asset")]; }
@@ -227,15 +227,16 @@ export class Stage {
     return { errors: 0, rss_mb: mb("Rss"), anonymous_mb: mb("Anonymous") };
   }
 
-  /** A house of its own that has just been set up, and its process. */
-  async freshHouse(name) {
-    const server = await this.start_troupe(this.file(name));
+  /** A house of its own that has just been set up, and its process; with settings of its `own`, on another `core`. */
+  async freshHouse(name, options) {
+    const server = await this.start_troupe(this.file(name), options);
     const code = new URL(server.setupLink).searchParams.get("code");
     const answer = await fetch(`${server.url}/api/v1/setup`, {
       method: "POST", headers: { "content-type": "application/json" },
       body: JSON.stringify({ code, email: "owner@example.com", password: PASSWORD, display_name: "Olive" }),
     });
     if (answer.status !== 201) throw new Error(`set-up answered ${answer.status}`);
+    server.token = (await answer.json()).access_token;
     return server;
   }
 

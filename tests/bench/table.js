@@ -26,7 +26,7 @@ export function isMet(check) {
 
 export function printRow(row, checks) {
   for (const check of checks) {
-    const ratio = check.theirs ? (check.ours / check.theirs).toFixed(2) : "";
+    const ratio = check.isRatio ? check.value.toFixed(2) : check.theirs ? (check.ours / check.theirs).toFixed(2) : "";
     const met = isMet(check);
     const goal = met === null ? "" : `${check.better === "more" ? ">=" : "<="} ${check.goal}${check.isRatio ? "x" : ` ${check.unit}`}`;
     console.log(line([`${row.work}: ${check.label}`.slice(0, 64), figure(check.theirs, check.unit), figure(check.ours, check.unit), ratio, goal]),
@@ -37,7 +37,7 @@ export function printRow(row, checks) {
 /** "beside: nginx 3.1 us (1.0x bare), 152,000 /s": the number that the row names, and how often the yardstick's it is. */
 export function printBeside(row, figures) {
   const here = Object.keys(row.peers ?? {}).filter((name) => figures[name] !== undefined);
-  if (here.length === 0) return;
+  if (here.length === 0 || row.beside === undefined) return;
   const { key, unit, scale = 1, and } = row.beside;
   const words = here.map((name) => {
     const theirs = figures[name][key], more = and ? `, ${figure(figures[name][and.key], and.unit)}` : "";

@@ -6,12 +6,16 @@
 //   frames[row]           likewise for sockets: what the load maker sends and waits for
 //   headers               of the load maker's options, such as a token
 //
+//
+// Those that are no servers have ask() instead (vectors.js).
+//
 // A row names the peers it wants. What a peer leaves out (rights, durability, a database) is said at its head.
 import { nginx } from "./nginx.js";
 import { fastify, socketio, ws } from "./node.js";
 import { pocketbase } from "./pocketbase.js";
+import { hnswlib, sqlite_vec } from "./vectors.js";
 
-export const peers = { nginx, fastify, ws, socketio, pocketbase };
+export const peers = { nginx, fastify, ws, socketio, pocketbase, sqlite_vec, hnswlib };
 
 /** Names and reasons of those that cannot be asked. */
 export function missingPeers() {
