@@ -6,7 +6,7 @@ import { start } from "../../api/harness.js";
 
 const USAGE = `node tests/bench/memory/run.js [FILE.json ...]
 
-  --only words    do not wait for vectors
+  --only words    without an encoder
   --limit N       how many hits are asked for (default 50)
   --misses N      show N questions whose evidence is not among the first ten
   --json          one JSON object instead of the table
@@ -107,7 +107,7 @@ function show(result) {
 }
 
 async function main() {
-  const t = await start();
+  const t = await start(options.wait ? {} : { settings: { "embedder.weights": "/none" } });
   try {
     if (options.files.length === 0) {
       const { generate } = await import("./generate.js");
