@@ -581,7 +581,7 @@ CREATE TABLE memory_fact (
     conversation_id INTEGER NOT NULL REFERENCES conversation (id) ON DELETE CASCADE,  -- where it was learnt
     kind            TEXT    NOT NULL CHECK (kind IN ('fact', 'preference', 'relationship', 'event')),
     subject         TEXT    NOT NULL,             -- 'user', 'character', or a name
-    predicate       TEXT    NOT NULL,             -- a key: 'lives_in', 'likes' ...; memory.c knows which have one value only
+    predicate       TEXT    NOT NULL,             -- a key: 'lives_in', 'likes' ...; fact_compare.c knows which have one value only
     object          TEXT    NOT NULL DEFAULT '',  -- the value as it was said: 'Bristol'
     identity        TEXT    NOT NULL,             -- subject, predicate and stems of the object: equal for what is the same
     text            TEXT    NOT NULL,             -- a sentence: 'Mia lives in Bristol.'

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "memory/extract.h"
+#include "memory/fact_compare.h"
 #include "memory/memory_index.h"
 #include "memory/memory_json.h"
 #include "memory/memory_request.h"

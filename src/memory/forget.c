@@ -21,7 +21,7 @@
 #define TOPIC_STEMS       16
 #define TELLS_SHARE       0.6    /* of a fact's words in one sentence of a summary ... */
 #define TELLS_VALUE_SHARE 0.33   /* ... or so many, with all of its value's */
-#define EVERY_FACT        100000 /* of one talk, more than learning keeps */
+#define EVERY_FACT        100000 /* of one talk; years of it are some thousands */
 #define EVERY_EPISODE     10000
 
 /* --- what tells of it ------------------------------------------------------------------------- */

@@ -18,9 +18,3 @@ MUST_USE enum err writer_merge(struct tx *tx, const struct memory_items *items,
 /* A proposed fact is accepted: it closes what it contradicts, or what it says is over. */
 MUST_USE enum err writer_accept(struct tx *tx, struct memory_fact *fact,
                                 const struct memory_scope *scope, int64_t now);
-/* The key under which a predicate is known: "residence" is lives_in. */
-struct str memory_predicate(struct str predicate);
-bool memory_predicate_is_single(struct str predicate);
-/* Equal for what is the same. */
-struct str memory_identity(struct arena *arena, struct str subject, struct str predicate,
-                           struct str object);

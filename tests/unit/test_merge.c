@@ -3,6 +3,7 @@
 #include "memory/merge.h"
 
 #include "base/check.h"
+#include "memory/fact_compare.h"
 #include "memory/memory_store.h"
 #include "scratch.h"
 
