@@ -17,16 +17,14 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "character/dice.h"
 #include "character/moment.h"
 
 #include <string.h>
 
 #include "base/banned.h"
 
-#define NAME_BYTES    32         /* no macro has a longer name */
-#define DICE_LIMIT    1000       /* dice of one roll */
-#define FACES_LIMIT   1000000000 /* of one die */
-#define NUMBER_DIGITS 10
+#define NAME_BYTES 32 /* no macro has a longer name */
 
 struct pair {
     size_t open, close; /* of the first brace of `{{` and of `}}` */
@@ -170,40 +168,11 @@ static void do_pick(struct expander *expander, const struct call *call) {
 
 /* --- dice ----------------------------------------------------------------------------------- */
 
-struct dice {
-    int64_t count, faces, plus;
-};
-
-/* "20", "d20", "2d6", "2d6+3", "1d8-1" */
-static bool read_dice(struct str text, struct dice *dice) {
-    *dice = (struct dice){1, 0, 0};
-    bool has_number = str_take_digits(&text, NUMBER_DIGITS, &dice->count);
-    if (has_number && text.len == 0) {
-        dice->faces = dice->count;
-        dice->count = 1;
-    } else {
-        if (text.len == 0 || (text.at[0] | 0x20) != 'd')
-            return false;
-        text = str_slice(text, 1, text.len);
-        if (!str_take_digits(&text, NUMBER_DIGITS, &dice->faces))
-            return false;
-    }
-    if (text.len > 0 && (text.at[0] == '+' || text.at[0] == '-')) {
-        bool is_minus = text.at[0] == '-';
-        text = str_slice(text, 1, text.len);
-        if (!str_take_digits(&text, NUMBER_DIGITS, &dice->plus))
-            return false;
-        dice->plus = is_minus ? -dice->plus : dice->plus;
-    }
-    return text.len == 0 && dice->count >= 1 && dice->count <= DICE_LIMIT && dice->faces >= 1 &&
-           dice->faces <= FACES_LIMIT;
-}
-
 /* A roll that makes no sense yields nothing. */
 static void do_roll(struct expander *expander, const struct call *call) {
     struct dice dice;
     struct str formula = call->argument.at ? str_trim(call->argument) : STR("1d6");
-    if (!read_dice(formula, &dice))
+    if (!dice_read(formula, &dice))
         return;
     int64_t sum = dice.plus;
     for (int64_t i = 0; i < dice.count; i++)

@@ -19,7 +19,7 @@ static enum err writer_sweep(struct tx *tx, void *ctx, bool *has_more) {
 }
 
 static void run(struct job *job) {
-    job_run_rounds(job, writer_sweep, NULL, "the trash could not be emptied");
+    job_run_batches(job, writer_sweep, NULL, "the trash could not be emptied");
 }
 
 const struct job_kind character_jobs[] = {

@@ -142,5 +142,5 @@ void forget_run_scrub(struct job *job) {
                  &scrub->conversation_id) != E_OK)
         return job_finish(job, E_INPUT, "the job names no conversation");
     scrub->since = json_int(json_member(payload, "since"), 0);
-    job_run_rounds(job, writer_scrub, scrub, "recorded prompts could not be cleaned");
+    job_run_batches(job, writer_scrub, scrub, "recorded prompts could not be cleaned");
 }

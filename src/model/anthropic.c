@@ -12,7 +12,7 @@
  */
 #include "model/chat.h"
 
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 #include "model/exchange.h"
 #include "model/turns.h"
 
@@ -215,8 +215,8 @@ static void read_block(struct chat_call *call, const struct json_value *block) {
 
 static void read_error(struct chat_call *call, const struct json_value *event) {
     const struct json_value *error = json_member(event, "error");
-    struct str words = complaint_text(event);
-    exchange_fail(call, complaint_of_error(error ? error : event, E_UPSTREAM), words);
+    struct str words = endpoint_error_text(event);
+    exchange_fail(call, endpoint_error_of(error ? error : event, E_UPSTREAM), words);
 }
 
 static void read_event(struct chat_call *call, struct str name, const struct json_value *event) {

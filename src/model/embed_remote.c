@@ -21,7 +21,7 @@
 #include "fetch/fetch.h"
 #include "loop/loop.h"
 #include "loop/pool.h"
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 #include "model/setting.h"
 
 #include <math.h>
@@ -95,11 +95,11 @@ static void conclude_later(void *ctx) {
 
 static void fail(struct embed_call *call, enum err err, const char *what, struct str words) {
     call->failure = err;
-    const struct complaint complaint = {.what = what,
-                                        .words = words,
-                                        .most_bytes = WORDS_BYTES,
-                                        .key = call->request->endpoint.api_key};
-    complaint_write(call->detail, sizeof call->detail, &complaint);
+    const struct endpoint_error error = {.what = what,
+                                         .words = words,
+                                         .most_bytes = WORDS_BYTES,
+                                         .key = call->request->endpoint.api_key};
+    endpoint_error_write(call->detail, sizeof call->detail, &error);
 }
 
 /* --- reading, in the pool --------------------------------------------------------------------- */
@@ -168,15 +168,15 @@ static bool speaks_of_length(struct str words) {
 }
 
 static void read_refusal(struct embed_call *call, const struct json_value *document) {
-    struct str words = document ? complaint_text(document) : STR_NONE;
+    struct str words = document ? endpoint_error_text(document) : STR_NONE;
     int status = call->status;
-    enum err err = complaint_of_status(status);
+    enum err err = endpoint_error_of_status(status);
     if (json_type(json_member(document, "error")) == JSON_OBJECT && err != E_LIMIT)
-        err = complaint_of_error(json_member(document, "error"), err);
+        err = endpoint_error_of(json_member(document, "error"), err);
     call->is_too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
                                           speaks_of_length(words));
     call->is_unknown_address = (status == 404 || status == 405) && words.len == 0;
-    fail(call, call->is_too_long ? E_INPUT : err, complaint_verdict(err), words);
+    fail(call, call->is_too_long ? E_INPUT : err, endpoint_error_verdict(err), words);
 }
 
 static void read_answer(struct embed_call *call, const struct json_value *document) {
@@ -184,8 +184,8 @@ static void read_answer(struct embed_call *call, const struct json_value *docume
         return fail(call, E_UPSTREAM, "The endpoint's answer is not JSON", STR_NONE);
     const struct json_value *error = json_member(document, "error");
     if (json_type(error) == JSON_OBJECT || json_type(error) == JSON_STRING) {
-        enum err err = complaint_of_error(error, E_UPSTREAM);
-        return fail(call, err, complaint_verdict(err), complaint_text(document));
+        enum err err = endpoint_error_of(error, E_UPSTREAM);
+        return fail(call, err, endpoint_error_verdict(err), endpoint_error_text(document));
     }
     call->vectors = (struct embed_vectors){.count = call->part.count};
     const char *wrong = call->kind->read(&call->scratch, document, &call->part, &call->vectors);

@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 #include "model/setting.h"
 
 #include <stdlib.h>
@@ -44,9 +44,9 @@ static void fail(struct chat_call *call, enum err err, const char *what, int sta
     if (call->failure)
         return;
     call->failure = err;
-    const struct complaint complaint = {
+    const struct endpoint_error error = {
         .what = what, .status = status, .words = words, .key = call->request->endpoint.api_key};
-    complaint_write(call->detail, sizeof call->detail, &complaint);
+    endpoint_error_write(call->detail, sizeof call->detail, &error);
 }
 
 /* Of what was to be an answer only its beginning is shown. */
@@ -54,11 +54,11 @@ static void fail_unread(struct chat_call *call, struct str answer) {
     if (call->failure)
         return;
     call->failure = E_UPSTREAM;
-    const struct complaint complaint = {.what = "The endpoint sent something that is not JSON",
-                                        .words = answer,
-                                        .most_bytes = EXCERPT_BYTES,
-                                        .key = call->request->endpoint.api_key};
-    complaint_write(call->detail, sizeof call->detail, &complaint);
+    const struct endpoint_error error = {.what = "The endpoint sent something that is not JSON",
+                                         .words = answer,
+                                         .most_bytes = EXCERPT_BYTES,
+                                         .key = call->request->endpoint.api_key};
+    endpoint_error_write(call->detail, sizeof call->detail, &error);
 }
 
 /* --- what the adapters' readers call ---------------------------------------------------------- */
@@ -143,7 +143,7 @@ void exchange_end(struct chat_call *call) {
 }
 
 void exchange_fail(struct chat_call *call, enum err err, struct str detail) {
-    fail(call, err, complaint_verdict(err), 0, detail);
+    fail(call, err, endpoint_error_verdict(err), 0, detail);
     timer_start(&call->watch, END_GRACE_MS, on_grace_over, call);
 }
 
@@ -316,7 +316,7 @@ static struct str refusal_words(struct arena *arena, struct str body) {
     if (text.len == 0)
         return STR_NONE;
     if (json_parse(arena, text_repair(arena, text), &document, NULL) == E_OK) {
-        struct str words = complaint_text(document);
+        struct str words = endpoint_error_text(document);
         return words.len ? words : text;
     }
     return text.at[0] == '<' ? STR("it answered with a web page") : text;
@@ -336,13 +336,13 @@ static bool try_without(struct chat_call *call, struct str body) {
 
 static enum err refusal_err(struct arena *arena, int status, struct str body) {
     const struct json_value *document = NULL;
-    enum err err = complaint_of_status(status);
+    enum err err = endpoint_error_of_status(status);
     if (json_parse(arena, text_repair(arena, str_trim(body)), &document, NULL) != E_OK)
         return err;
     /* A quota that is used up comes as 429 or 400 and is said in the code; the status stays the
      * better witness elsewhere. */
     return err == E_INPUT || err == E_UPSTREAM
-               ? complaint_of_error(json_member(document, "error"), err)
+               ? endpoint_error_of(json_member(document, "error"), err)
                : err;
 }
 
@@ -357,7 +357,7 @@ static bool conclude_refusal(struct chat_call *call) {
              call->status, STR_NONE);
     } else {
         enum err err = refusal_err(&arena, call->status, body);
-        fail(call, err, complaint_verdict(err), call->status, refusal_words(&arena, body));
+        fail(call, err, endpoint_error_verdict(err), call->status, refusal_words(&arena, body));
     }
     arena_release(&arena);
     return false;
@@ -369,7 +369,7 @@ static void conclude_connection(struct chat_call *call, const struct fetch_resul
     if (call->is_finished)
         return;
     if (result->err == E_INPUT || result->err == E_TIMEOUT)
-        fail(call, result->err, complaint_verdict(result->err), 0, result->reason);
+        fail(call, result->err, endpoint_error_verdict(result->err), 0, result->reason);
     else if (call->status == 0)
         fail(call, E_UPSTREAM, "The endpoint cannot be reached", 0, result->reason);
     else

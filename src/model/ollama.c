@@ -9,7 +9,7 @@
  */
 #include "model/chat.h"
 
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 #include "model/exchange.h"
 #include "model/turns.h"
 
@@ -141,7 +141,7 @@ static void read_event(struct chat_call *call, struct str name, const struct jso
         return;
     const struct json_value *error = json_member(line, "error");
     if (json_type(error) != JSON_ABSENT && json_type(error) != JSON_NULL) {
-        struct str words = complaint_text(line);
+        struct str words = endpoint_error_text(line);
         exchange_fail(call, error_of(words), words);
         return;
     }

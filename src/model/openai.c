@@ -13,7 +13,7 @@
  */
 #include "model/chat.h"
 
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 #include "model/exchange.h"
 #include "model/turns.h"
 
@@ -307,7 +307,7 @@ static bool read_error(struct chat_call *call, const struct json_value *object) 
         return false;
     if (json_type(error) == JSON_STRING && json_string(error, STR("")).len == 0)
         return false;
-    exchange_fail(call, complaint_of_error(error, E_UPSTREAM), complaint_text(object));
+    exchange_fail(call, endpoint_error_of(error, E_UPSTREAM), endpoint_error_text(object));
     return true;
 }
 
@@ -321,7 +321,7 @@ static void read_choice(struct chat_call *call, const struct json_value *choice,
 /* Together puts the reason at the top; others leave `choices` empty on the chunk with the usage. */
 static void read_event(struct chat_call *call, struct str name, const struct json_value *event) {
     if (str_eq(name, STR("error"))) {
-        exchange_fail(call, complaint_of_error(event, E_UPSTREAM), complaint_text(event));
+        exchange_fail(call, endpoint_error_of(event, E_UPSTREAM), endpoint_error_text(event));
         return;
     }
     if (read_error(call, event))
@@ -334,7 +334,7 @@ static void read_event(struct chat_call *call, struct str name, const struct jso
 static void read_document(struct chat_call *call, const struct json_value *document) {
     const struct json_value *choice = json_item(json_member(document, "choices"), 0);
     if (choice == NULL && !read_error(call, document)) {
-        struct str words = complaint_text(document);
+        struct str words = endpoint_error_text(document);
         exchange_fail(call, E_UPSTREAM,
                       words.len ? words : STR("it answered with something other than a reply"));
         return;

@@ -40,13 +40,13 @@ void job_progress(struct job *job, int64_t done, int64_t total);
  * letters with `reason`. */
 void job_finish(struct job *job, enum err err, const char *reason);
 /*
- * Work for many writes (job_rounds.c): round() runs in one write after another until it leaves
+ * Work for many writes (job_batches.c): batch() runs in one write after another until it leaves
  * *has_more false (as it is before each), then the job is finished; so those who write meanwhile wait
- * for one round only. An error, with `reason`, and a cancel end it between two rounds; what was done
- * stays. `ctx` lives as long as the job, in its arena for one. Loop; round() on the writer thread.
+ * for one batch only. An error, with `reason`, and a cancel end it between two batches; what was done
+ * stays. `ctx` lives as long as the job, in its arena for one. Loop; batch() on the writer thread.
  */
-typedef enum err (*job_round_fn)(struct tx *tx, void *ctx, bool *has_more);
-void job_run_rounds(struct job *job, job_round_fn round, void *ctx, const char *reason);
+typedef enum err (*job_batch_fn)(struct tx *tx, void *ctx, bool *has_more);
+void job_run_batches(struct job *job, job_batch_fn batch, void *ctx, const char *reason);
 
 /* What a person sees of a job, as it moves and when it ends. */
 struct job_event {

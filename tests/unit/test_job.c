@@ -57,27 +57,27 @@ static void run_standing(struct job *job) {
     job_finish(job, seen.ends_with, NULL);
 }
 
-/* A job in rounds, each of which writes a row of its own. */
+/* A job in batches, each of which writes a row of its own. */
 static struct {
-    int asked, left; /* rounds that ran; that are still to come */
+    int asked, left; /* batches that ran; that are still to come */
     int fails_at;    /* 0: none */
     struct job *job;
-} rounds;
+} batches;
 
-static enum err writer_one_round(struct tx *tx, void *ctx, bool *has_more) {
-    assert_ptr_equal(ctx, &rounds);
+static enum err writer_one_batch(struct tx *tx, void *ctx, bool *has_more) {
+    assert_ptr_equal(ctx, &batches);
     assert_false(*has_more);
     struct stmt *s = DB_SQL(tx_db(tx), "INSERT INTO setting (name, value, changed_by, changed_at) "
-                                       "VALUES ('round.' || :n, '', 5, 1)");
-    bind_int(s, ":n", ++rounds.asked);
+                                       "VALUES ('batch.' || :n, '', 5, 1)");
+    bind_int(s, ":n", ++batches.asked);
     enum err err = stmt_run(s);
-    *has_more = --rounds.left > 0;
-    return err == E_OK && rounds.asked == rounds.fails_at ? E_CONFLICT : err;
+    *has_more = --batches.left > 0;
+    return err == E_OK && batches.asked == batches.fails_at ? E_CONFLICT : err;
 }
 
-static void run_rounds(struct job *job) {
-    rounds.job = job;
-    job_run_rounds(job, writer_one_round, &rounds, "the rounds ended badly");
+static void run_batches(struct job *job) {
+    batches.job = job;
+    job_run_batches(job, writer_one_batch, &batches, "the batches ended badly");
 }
 
 static const struct job_kind plain_kinds[] = {
@@ -87,7 +87,7 @@ static const struct job_kind plain_kinds[] = {
      .lease_ms = 30000,
      .running_limit = 2},
     {.name = "test.other", .run = run_job},
-    {.name = "test.rounds", .run = run_rounds, .attempts_limit = 1},
+    {.name = "test.batches", .run = run_batches, .attempts_limit = 1},
     {NULL},
 };
 static const struct job_kind standing_kinds[] = {
@@ -633,53 +633,53 @@ static void jobs_are_listed_newest_first(void **state) {
     job_drain();
 }
 
-/* --- rounds ----------------------------------------------------------------------------------- */
+/* --- batches ----------------------------------------------------------------------------------- */
 
-static int64_t rounds_stored(void) {
+static int64_t batches_stored(void) {
     return stmt_int(
-        DB_SQL(store_reader(), "SELECT count(*) FROM setting WHERE name LIKE 'round.%'"), -1);
+        DB_SQL(store_reader(), "SELECT count(*) FROM setting WHERE name LIKE 'batch.%'"), -1);
 }
 
-static int64_t run_in_rounds(int count, int fails_at) {
-    memset(&rounds, 0, sizeof(rounds));
-    rounds.left = count;
-    rounds.fails_at = fails_at;
+static int64_t run_in_batches(int count, int fails_at) {
+    memset(&batches, 0, sizeof(batches));
+    batches.left = count;
+    batches.fails_at = fails_at;
     job_start(plain, 0);
-    return add_job("test.rounds", NULL, 0);
+    return add_job("test.batches", NULL, 0);
 }
 
-static void rounds_run_one_after_another_until_none_is_left(void **state) {
+static void batches_run_one_after_another_until_none_is_left(void **state) {
     (void)state;
-    int64_t id = run_in_rounds(5, 0);
+    int64_t id = run_in_batches(5, 0);
     settle();
-    assert_int_equal(rounds.asked, 5);
-    assert_int_equal(rounds_stored(), 5);
+    assert_int_equal(batches.asked, 5);
+    assert_int_equal(batches_stored(), 5);
     assert_state(id, "done");
     job_drain();
 }
 
-static void a_round_that_fails_ends_them_and_only_it_is_undone(void **state) {
+static void a_batch_that_fails_ends_them_and_only_it_is_undone(void **state) {
     (void)state;
-    int64_t id = run_in_rounds(5, 3);
+    int64_t id = run_in_batches(5, 3);
     settle();
-    assert_int_equal(rounds.asked, 3);
-    assert_int_equal(rounds_stored(), 2);
+    assert_int_equal(batches.asked, 3);
+    assert_int_equal(batches_stored(), 2);
     assert_state(id, "dead");
     job_drain();
 }
 
-/* Cancelled from the start: the round that is under way is the last. */
-static void a_cancel_is_heard_between_two_rounds(void **state) {
+/* Cancelled from the start: the batch that is under way is the last. */
+static void a_cancel_is_heard_between_two_batches(void **state) {
     (void)state;
-    int64_t id = run_in_rounds(1000000, 0);
-    for (int64_t until_us = clock_mono_us() + 10000000; rounds.job == NULL;) {
+    int64_t id = run_in_batches(1000000, 0);
+    for (int64_t until_us = clock_mono_us() + 10000000; batches.job == NULL;) {
         assert_true(clock_mono_us() < until_us);
         uv_run(loop_uv(), UV_RUN_NOWAIT);
     }
     job_cancel(id, NULL, NULL);
     settle();
-    assert_true(rounds.asked > 0 && rounds.left > 0);
-    assert_int_equal(rounds_stored(), rounds.asked);
+    assert_true(batches.asked > 0 && batches.left > 0);
+    assert_int_equal(batches_stored(), batches.asked);
     assert_state(id, "cancelled");
     job_drain();
 }
@@ -707,9 +707,9 @@ int main(void) {
         IN_STORE(a_person_hears_how_their_job_moves_and_ends),
         IN_STORE(a_dead_job_is_tried_again_as_if_new),
         IN_STORE(jobs_are_listed_newest_first),
-        IN_STORE(rounds_run_one_after_another_until_none_is_left),
-        IN_STORE(a_round_that_fails_ends_them_and_only_it_is_undone),
-        IN_STORE(a_cancel_is_heard_between_two_rounds),
+        IN_STORE(batches_run_one_after_another_until_none_is_left),
+        IN_STORE(a_batch_that_fails_ends_them_and_only_it_is_undone),
+        IN_STORE(a_cancel_is_heard_between_two_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* links: troupe_model */
 /* What an endpoint complains of, in words: complete, cut, and without the key. */
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 
 #include "base/check.h"
 
@@ -13,12 +13,12 @@
 
 static const char KEY[] = "sk-0123456789abcdef";
 
-static const char *said(size_t size, struct complaint complaint) {
+static const char *said(size_t size, struct endpoint_error error) {
     static char out[512];
     assert_true(size <= sizeof out);
     memset(out, '!', sizeof out);
-    complaint.key = complaint.key.at == NULL ? STR(KEY) : complaint.key;
-    complaint_write(out, size, &complaint);
+    error.key = error.key.at == NULL ? STR(KEY) : error.key;
+    endpoint_error_write(out, size, &error);
     assert_true(strlen(out) < size);
     return out;
 }
@@ -26,7 +26,7 @@ static const char *said(size_t size, struct complaint complaint) {
 static void a_sentence_has_what_is_known(void **state) {
     (void)state;
     static const struct {
-        struct complaint complaint;
+        struct endpoint_error error;
         const char *sentence;
     } rows[] = {
         {{.what = "It failed"}, "It failed."},
@@ -37,7 +37,7 @@ static void a_sentence_has_what_is_known(void **state) {
         {{.what = "It failed", .words = {"caf\xC3", 4}}, "It failed: caf\xEF\xBF\xBD"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        assert_string_equal(said(512, rows[i].complaint), rows[i].sentence);
+        assert_string_equal(said(512, rows[i].error), rows[i].sentence);
 }
 
 /* Wherever the sentence ends, also in the middle of where the key stood. */
@@ -45,21 +45,21 @@ static void no_part_of_the_key_is_left(void **state) {
     (void)state;
     char words[200];
     int len = snprintf(words, sizeof words, "Wrong key %s, and again %s%s.", KEY, KEY, KEY);
-    struct complaint complaint = {.what = "Refused", .words = str_of(words, (size_t)len)};
+    struct endpoint_error error = {.what = "Refused", .words = str_of(words, (size_t)len)};
     for (size_t size = 16; size < 120; size++)
-        assert_null(strstr(said(size, complaint), "sk-"));
+        assert_null(strstr(said(size, error), "sk-"));
     for (size_t most = 1; most < 100; most++) {
-        complaint.most_bytes = most;
-        assert_null(strstr(said(512, complaint), "sk-"));
+        error.most_bytes = most;
+        assert_null(strstr(said(512, error), "sk-"));
     }
 }
 
 /* Somebody pasted the stars that stand for a key. */
 static void a_key_of_stars_ends(void **state) {
     (void)state;
-    assert_string_equal(said(512, (struct complaint){.what = "Refused",
-                                                     .words = {"key ********", 12},
-                                                     .key = {"****", 4}}),
+    assert_string_equal(said(512, (struct endpoint_error){.what = "Refused",
+                                                          .words = {"key ********", 12},
+                                                          .key = {"****", 4}}),
                         "Refused: key ********");
 }
 
@@ -67,7 +67,8 @@ static void a_key_of_stars_ends(void **state) {
 static void a_short_key_hides_nothing(void **state) {
     (void)state;
     assert_string_equal(
-        said(512, (struct complaint){.what = "Refused", .words = {"nothing", 7}, .key = {"n", 1}}),
+        said(512,
+             (struct endpoint_error){.what = "Refused", .words = {"nothing", 7}, .key = {"n", 1}}),
         "Refused: nothing");
 }
 

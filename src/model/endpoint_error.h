@@ -7,16 +7,16 @@
 #include "base/json.h"
 
 /* Of an HTTP status other than 200. */
-enum err complaint_of_status(int status);
+enum err endpoint_error_of_status(int status);
 /* Of an error's type or code (`overloaded_error`); `otherwise` when they say nothing. */
-enum err complaint_of_error(const struct json_value *error, enum err otherwise);
+enum err endpoint_error_of(const struct json_value *error, enum err otherwise);
 /* The endpoint's own words in an error document of any of the known shapes; STR_NONE when there are
  * none. Borrowed from the document. */
-struct str complaint_text(const struct json_value *document);
+struct str endpoint_error_text(const struct json_value *document);
 /* What the endpoint did, in half a sentence. Static. */
-const char *complaint_verdict(enum err err);
+const char *endpoint_error_verdict(enum err err);
 
-struct complaint {
+struct endpoint_error {
     const char *what;  /* what happened, without a full stop */
     int status;        /* 0: none */
     struct str words;  /* the endpoint's own; may be STR_NONE */
@@ -24,4 +24,4 @@ struct complaint {
     struct str key;    /* does not stand in the sentence, whole or in part */
 };
 /* One sentence with a NUL in `out`, cut to `size` bytes at a whole character. */
-void complaint_write(char *out, size_t size, const struct complaint *complaint);
+void endpoint_error_write(char *out, size_t size, const struct endpoint_error *error);

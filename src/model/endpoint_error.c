@@ -5,7 +5,7 @@
  * The sentence goes to people and into the log: the key, which some endpoints quote back, is taken
  * out first, and only then the sentence is cut, so that no beginning of a key stays at the cut.
  */
-#include "model/complaint.h"
+#include "model/endpoint_error.h"
 
 #include "base/check.h"
 #include "base/text.h"
@@ -20,7 +20,7 @@
 
 /* --- as a code ---------------------------------------------------------------------------------- */
 
-enum err complaint_of_status(int status) {
+enum err endpoint_error_of_status(int status) {
     switch (status) {
     case 401:
     case 402:
@@ -41,7 +41,7 @@ enum err complaint_of_status(int status) {
     return status >= 400 && status < 500 ? E_INPUT : E_UPSTREAM;
 }
 
-enum err complaint_of_error(const struct json_value *error, enum err otherwise) {
+enum err endpoint_error_of(const struct json_value *error, enum err otherwise) {
     static const struct {
         struct str word;
         enum err err;
@@ -60,10 +60,10 @@ enum err complaint_of_error(const struct json_value *error, enum err otherwise) 
     for (size_t i = 0; i < COUNT_OF(KINDS); i++)
         if (str_has(type, KINDS[i].word) || str_has(code, KINDS[i].word))
             return KINDS[i].err;
-    return status >= 400 && status < 600 ? complaint_of_status((int)status) : otherwise;
+    return status >= 400 && status < 600 ? endpoint_error_of_status((int)status) : otherwise;
 }
 
-struct str complaint_text(const struct json_value *document) {
+struct str endpoint_error_text(const struct json_value *document) {
     static const char *const PLACES[] = {
         "error.message", "error",          "message",     "detail", "detail.msg",
         "detail.0.msg",  "detail.message", "error.error", "msg",
@@ -78,7 +78,7 @@ struct str complaint_text(const struct json_value *document) {
 
 /* --- as a sentence ------------------------------------------------------------------------------ */
 
-const char *complaint_verdict(enum err err) {
+const char *endpoint_error_verdict(enum err err) {
     switch (err) {
     case E_DENIED:
         return "The endpoint refused the key";
@@ -98,9 +98,9 @@ const char *complaint_verdict(enum err err) {
 }
 
 /* The words without the key, and without characters that have no place in a sentence. */
-static struct str clean(struct arena *arena, const struct complaint *complaint) {
-    struct str text = text_repair(arena, str_slice(complaint->words, 0, WORDS_BYTES));
-    struct str key = complaint->key;
+static struct str clean(struct arena *arena, const struct endpoint_error *error) {
+    struct str text = text_repair(arena, str_slice(error->words, 0, WORDS_BYTES));
+    struct str key = error->key;
     char *at = str_dup_z(arena, text);
     ptrdiff_t found = key.len < SHORTEST_KEY ? -1 : str_find(text, key, 0);
     for (; found >= 0; found = str_find(text, key, (size_t)found + key.len))
@@ -109,17 +109,17 @@ static struct str clean(struct arena *arena, const struct complaint *complaint) 
         if ((unsigned char)at[i] < 0x20 || at[i] == 0x7f)
             at[i] = ' ';
     struct str whole = str_of(at, text.len);
-    return complaint->most_bytes > 0 ? text_cut_bytes(whole, complaint->most_bytes) : whole;
+    return error->most_bytes > 0 ? text_cut_bytes(whole, error->most_bytes) : whole;
 }
 
-void complaint_write(char *out, size_t size, const struct complaint *complaint) {
+void endpoint_error_write(char *out, size_t size, const struct endpoint_error *error) {
     struct arena scratch;
     arena_init(&scratch);
-    struct str words = clean(&scratch, complaint);
+    struct str words = clean(&scratch, error);
     char number[16] = "";
-    if (complaint->status != 0)
-        snprintf(number, sizeof number, " (%d)", complaint->status);
-    snprintf(out, size, "%s%s%s" STR_FMT, complaint->what, number, words.len > 0 ? ": " : ".",
+    if (error->status != 0)
+        snprintf(number, sizeof number, " (%d)", error->status);
+    snprintf(out, size, "%s%s%s" STR_FMT, error->what, number, words.len > 0 ? ": " : ".",
              STR_ARG(words));
     out[text_whole_prefix(str_from(out))] = '\0';
     arena_release(&scratch);
