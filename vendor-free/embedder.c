@@ -4,8 +4,10 @@
  *
  * Two lanes. Questions, for which somebody waits, have one, and run to their end. The batches of the
  * background have the other, on the pool's background thread, which is nice; they run in slices of
- * SLICE_US, so that other work of the background and a cancel need not wait for long. Each lane has
- * one call at work, whose texts are packed into passes of the model, many to a matrix product; a
+ * SLICE_US, so that other work of the background and a cancel need not wait for long. A slice can
+ * only end between two steps of a pass, so on a machine that is slow for lack of wide instructions a
+ * pass of the background takes fewer texts: no more tokens than one step has time for, as the last
+ * one went. Each lane has one call at work, whose texts are packed into passes of the model, many to a matrix product; a
  * question never waits for a batch.
  *
  * A lane's scratch is mapped when its first call comes. REST_MS after the last call both go, and the
@@ -30,11 +32,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/banned.h"
 
 #define CALL_MAGIC        0x656d6264u
 #define SLICE_US          20000 /* a step of a pass may end this much later again */
+#define PASS_TOKENS_LEAST 32    /* two short sentences */
 #define REST_MS           30000
 #define LANE_WAITING_MOST 256 /* calls; more are E_BUSY */
 
@@ -65,6 +69,7 @@ struct lane {
     size_t waiting_count;
     struct embed_call *running;
     struct embedder_scratch *scratch;
+    size_t pass_tokens; /* a pass with so many is full; 0: as many as it holds. The pool thread's */
 };
 
 static struct lane questions = {.kind = {.name = "embed question", .running_limit = 1},
@@ -140,16 +145,35 @@ static void answer(void *ctx) {
 
 static void pool_fill(struct embed_call *call) {
     embedder_pass_init(&call->pass, call->weights, embedder_kernel_best(), call->lane->scratch);
-    for (size_t i = call->next; i < call->count; i++)
+    size_t most = call->lane->pass_tokens > 0 ? call->lane->pass_tokens : EMBEDDER_PASS_TOKENS;
+    for (size_t i = call->next; i < call->count && call->pass.token_count < most; i++)
         if (!embedder_pass_add(&call->pass, call->texts[i]))
             break;
     call->is_in_pass = true;
 }
 
+/* Of this thread, so that waiting for a core is no slowness of the machine. */
+static int64_t processor_us(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
+/* How many tokens a step of SLICE_US would have had. */
+static void learn_speed(struct lane *lane, size_t tokens, int64_t step_us) {
+    if (lane->is_urgent || tokens == 0 || step_us <= 0)
+        return;
+    size_t most = (size_t)((int64_t)tokens * SLICE_US / step_us);
+    lane->pass_tokens = most < PASS_TOKENS_LEAST ? PASS_TOKENS_LEAST : most;
+}
+
 static void pool_step(struct embed_call *call) {
     if (!call->is_in_pass)
         pool_fill(call);
-    if (embedder_pass_step(&call->pass))
+    int64_t began_us = processor_us();
+    bool has_more = embedder_pass_step(&call->pass);
+    learn_speed(call->lane, call->pass.token_count, processor_us() - began_us);
+    if (has_more)
         return;
     embedder_pass_result(&call->pass, call->values + call->next * EMBEDDER_DIMS);
     call->next += call->pass.text_count;

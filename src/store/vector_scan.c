@@ -6,6 +6,8 @@
  */
 #include "store/vector_scan.h"
 
+#include "base/cpu.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -61,7 +63,7 @@ static void look_around(void) {
     for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
         if (found[i] != NULL)
             all[count++] = found[i];
-    best = all[count - 1];
+    best = cpu_is_plain() ? &plain : all[count - 1];
 }
 
 static void look_once(void) {

@@ -59,6 +59,37 @@ test("while thousands of sentences are embedded, questions and requests are answ
   await t.stop();
 });
 
+test("on a machine without wide instructions too: a question and a turn do not wait behind the background, and a stop is prompt", { timeout: 180000 }, async (c) => {
+  const t = await start({ env: { TROUPE_TEST_KERNELS: "plain" } });
+  const conversation = await importTalk(t, messagesOf(10, line));
+  await indexed(t);
+  const ask = async (i) => {
+    const began = performance.now();
+    const answer = await t.api("GET", `/memory/${conversation.id}/search?q=${encodeURIComponent(`Who played the violin near the ${PLACES[i]}?`)}`);
+    assert.equal(answer.status, 200, answer.text);
+    assert.ok(answer.json.items[0].signals.sentence > 0, "it was compared by meaning");
+    return performance.now() - began;
+  };
+  const middle = (times) => times.sort((a, b) => a - b)[times.length >> 1];
+  const calm = [], busy = [];
+  for (let i = 0; i < 5; i++) calm.push(await ask(i));
+  await importTalk(t, messagesOf(isSanitized ? 100 : 2000, line)); // a minute of work and more
+  for (let i = 0; i < 10; i++) busy.push(await ask(i));
+  const said = performance.now();
+  assert.equal((await t.api("POST", `/conversations/${conversation.id}/messages`, { content: "Are you there?" })).status, 201);
+  const turn = performance.now() - said;
+  assert.ok((await embedder(t)).vectors_pending > 0, "the background was at work all the time");
+  const limit = isSanitized ? 30000 : 1000;
+  c.diagnostic(`a question took ${middle(calm).toFixed()} ms alone and ${middle(busy).toFixed()} ms beside the background, a turn ${turn.toFixed()} ms`);
+  assert.ok(middle(busy) < limit, `${middle(busy)} ms in the middle: questions wait behind the background`);
+  assert.ok(turn < limit, `a turn took ${turn} ms`);
+  const stopped = performance.now();
+  await t.stop();
+  const stop = performance.now() - stopped;
+  c.diagnostic(`it stopped within ${stop.toFixed()} ms`);
+  assert.ok(stop < 5 * limit, `the stop took ${stop} ms`);
+});
+
 test("the weights may be a file that a setting names; a file that is cut off is refused, and words still find", async () => {
   const dir = mkdtempSync(join(tmpdir(), "troupe-weights-"));
   const named = join(dir, "some.weights"), cut = join(dir, "cut.weights");
