@@ -29,24 +29,32 @@ static struct model read_model(struct stmt *stmt, struct arena *arena) {
     };
 }
 
+/* What comes between the count and the rows is there at the next load, which follows every change. */
+static size_t count_up_to(struct stmt *stmt, size_t limit) {
+    int64_t count = stmt_int(stmt, 0);
+    return count < 0 ? 0 : (size_t)count < limit ? (size_t)count : limit;
+}
+
 enum err models_load(struct db *db, struct arena *arena, struct model_list *models) {
-    models->items = ARENA_ARRAY(arena, struct model, MODEL_LIMIT);
+    size_t room = count_up_to(DB_SQL(db, "SELECT count(*) FROM model"), MODEL_LIMIT);
+    models->items = ARENA_ARRAY(arena, struct model, room + 1);
     models->count = 0;
     struct stmt *stmt = DB_SQL(
         db,
         "SELECT id, name, provider, base_url, model, key_sealed, context_tokens, reply_tokens,\n"
         "       tokens_scale, is_enabled, revision, created_at, updated_at, concurrency\n"
         "FROM model ORDER BY name");
-    while (models->count < MODEL_LIMIT && stmt_row(stmt))
+    while (models->count < room && stmt_row(stmt))
         models->items[models->count++] = read_model(stmt, arena);
     return stmt_done(stmt);
 }
 
 enum err routes_load(struct db *db, struct arena *arena, struct route_rows *rows) {
-    rows->items = ARENA_ARRAY(arena, struct route_row, ROUTE_ROWS);
+    size_t room = count_up_to(DB_SQL(db, "SELECT count(*) FROM route"), ROUTE_ROWS);
+    rows->items = ARENA_ARRAY(arena, struct route_row, room + 1);
     rows->count = 0;
     struct stmt *stmt = DB_SQL(db, "SELECT name, place, model_id FROM route ORDER BY name, place");
-    while (rows->count < ROUTE_ROWS && stmt_row(stmt))
+    while (rows->count < room && stmt_row(stmt))
         rows->items[rows->count++] = (struct route_row){
             .name = column_str_dup(stmt, 0, arena),
             .place = column_int(stmt, 1),

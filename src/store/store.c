@@ -12,7 +12,8 @@
  * second server can refuse to start.
  *
  * The loop reads through one connection. Threads of the pool borrow one for a piece of work; a few
- * are kept open, because opening and reading the schema costs more than most queries.
+ * are kept open while the house is busy, because opening and reading the schema costs more than most
+ * queries.
  */
 #include "store/store.h"
 
@@ -101,10 +102,19 @@ static enum err open_databases(void) {
     return err;
 }
 
-static void close_databases(void) {
-    for (int i = 0; i < store.kept_count; i++)
-        db_close(store.kept[i]);
+static void close_kept(void) {
+    struct db *idle[KEPT_READERS];
+    pthread_mutex_lock(&store.kept_lock);
+    int count = store.kept_count;
+    memcpy(idle, store.kept, sizeof idle);
     store.kept_count = 0;
+    pthread_mutex_unlock(&store.kept_lock);
+    for (int i = 0; i < count; i++)
+        db_close(idle[i]);
+}
+
+static void close_databases(void) {
+    close_kept();
     db_close(store.reader);
     db_close(store.writer); /* last: it writes the log back and removes it */
     store.reader = store.writer = NULL;
@@ -125,7 +135,7 @@ enum err store_open(const char *directory) {
         close_databases();
         return err;
     }
-    writer_start(store.writer, store.is_owner);
+    writer_start(store.writer, store.is_owner, close_kept);
     store.is_open = true;
     store.has_stopped = false;
     return E_OK;

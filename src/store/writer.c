@@ -126,6 +126,7 @@ static struct {
 
     struct db *db;
     bool may_checkpoint;
+    void (*give_back)(void);
     bool has_grown;          /* the log has been given its size */
     bool has_slack;          /* something ran since memory was last given back */
     bool must_empty_log;     /* it holds what was forgotten */
@@ -450,6 +451,8 @@ static int64_t idle_wait_ms(void) {
 /* What a busy moment needed and an idle house does not: pages in SQLite's cache, free heap of every
  * thread (2 MB after a set-up). */
 static void give_back_memory(void) {
+    if (writer.give_back != NULL)
+        writer.give_back();
     sqlite3_db_release_memory(writer.db->sqlite);
     malloc_trim(0);
     writer.has_slack = false;
@@ -513,11 +516,12 @@ static void *run_thread(void *ctx) {
     return NULL;
 }
 
-void writer_start(struct db *db, bool may_checkpoint) {
+void writer_start(struct db *db, bool may_checkpoint, void (*give_back)(void)) {
     BUG_IF(writer.is_open);
     memset(&writer, 0, sizeof(writer));
     writer.db = db;
     writer.may_checkpoint = may_checkpoint;
+    writer.give_back = give_back;
     writer.checkpoint_at_pages = LOG_LIMIT_PAGES;
     atomic_store(&has_failed, false);
     queue_clear(&writer.queue);

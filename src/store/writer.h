@@ -4,7 +4,8 @@
 #include "store/db.h"
 
 /* `db` is the writer's from now until writer_stop() returns. Without may_checkpoint (another
- * process owns the data folder) the log is left alone. */
-void writer_start(struct db *db, bool may_checkpoint);
+ * process owns the data folder) the log is left alone. `give_back` (may be NULL) runs on the writer
+ * thread when the house has come to rest: what is kept only to be quick may go. */
+void writer_start(struct db *db, bool may_checkpoint, void (*give_back)(void));
 /* Runs what waits, ends the thread. Completions are in the mailbox then. */
 void writer_stop(void);
