@@ -194,9 +194,11 @@ enum err turn_list(struct db *db, int64_t after, size_t limit, struct turn_place
     return stmt_done(s);
 }
 
-/* Of most messages whose words are written nothing follows yet. */
-static bool is_followed(struct db *db, int64_t message_id) {
-    struct stmt *s = DB_SQL(db, "SELECT 1 FROM message WHERE parent_id = :message LIMIT 1");
+/* Words are mostly written in the order in which they were said: nothing later is there yet. */
+static bool has_later(struct db *db, int64_t message_id) {
+    struct stmt *s = DB_SQL(db, "SELECT 1 FROM memory_turn WHERE message_id > :message "
+                                "AND conversation_id = (SELECT conversation_id FROM message "
+                                "  WHERE id = :message) LIMIT 1");
     bind_id(s, ":message", message_id);
     return stmt_int(s, 0) != 0;
 }
@@ -204,7 +206,7 @@ static bool is_followed(struct db *db, int64_t message_id) {
 enum err turns_after(struct db *db, int64_t message_id, int waiting_slot, size_t limit,
                      struct turn_place *places, size_t *count) {
     *count = 0;
-    if (!is_followed(db, message_id))
+    if (!has_later(db, message_id))
         return E_OK;
     struct stmt *s = DB_SQL(
         db, "WITH RECURSIVE seen (id, depth) AS ("

@@ -46,6 +46,7 @@ async function play(stage, row, options) {
     for (const [party, measure] of Object.entries(parties)) {
       const result = await measure(round);
       if (result.errors) throw new Error(`${row.name}: ${party} answered with ${result.errors} errors`);
+      if (party === "troupe" && row.writes) result.behind_us = await stage.atRest(); // nobody's next round pays for it
       results[party].push(result);
     }
   }

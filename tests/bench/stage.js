@@ -220,6 +220,25 @@ export class Stage {
       throw new Error(`bare and Troupe differ at ${path}:\n${JSON.stringify(theirs).slice(0, 1500)}\n${JSON.stringify(ours).slice(0, 1500)}`);
   }
 
+  /** Processor time of a process so far, in microseconds (the kernel counts in hundredths of a second). */
+  cpuOf(pid) {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * 10_000;
+  }
+
+  /** Waits until Troupe has done what it does behind its answers (words, learning), and gives the processor time of that, in microseconds. */
+  async atRest() {
+    const { pid } = await this.server("troupe"), began = this.cpuOf(pid), deadline = Date.now() + 180_000;
+    for (let quiet = 0, last = began; quiet < 8;) { // learning waits for a second of quiet itself
+      if (Date.now() > deadline) throw new Error("Troupe did not come to rest within three minutes");
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const now = this.cpuOf(pid);
+      quiet = now - last <= 10_000 ? quiet + 1 : 0;
+      last = now;
+    }
+    return this.cpuOf(pid) - began;
+  }
+
   /** What the kernel says of a process: all its pages, and those that are only its own. */
   memoryOf(pid) {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
