@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { events, serve, start, until } from "./harness.js";
-import { importTalk, messagesOf } from "./talks.js";
+import { importTalk, jobsDone, messagesOf } from "./talks.js";
 import { startFake } from "../fakes/endpoint.js";
 
 const SECRET_CARD = "Ada keeps the lighthouse of Point Quarry and collects brass barometers.";
@@ -321,7 +321,7 @@ test("shared memory: off, a talk remembers its own; on, all talks with the chara
   assert.equal((await server.api("GET", `/memory/${first.id}`, undefined, { token: mia.token })).status, 404);
   await server.api("PATCH", `/conversations/${first.id}`, { settings: { memory: false } });
   await first.say("Remember that I love jazz.");
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await jobsDone(server, "memory.learn");
   assert.equal((await facts(first.id)).length, 1, "a talk that is not learnt from");
 });
 
@@ -392,7 +392,7 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
   assert.equal(extraction.status, 202);
   await ada.say("Remember that I love opera.");
   await fact(ada, /opera/);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await jobsDone(server, "memory.learn");
   assert.equal((await ada.memory("all")).facts.some((item) => /Rex/.test(item.text)), false, "reading all again does not bring it back");
   assert.equal((await ada.api("POST", "/forget", { topic: "!!!" })).status, 422);
   assert.equal((await ada.api("DELETE", "")).status, 204);
@@ -429,6 +429,18 @@ test("the recorded prompts of every swipe lose what was forgotten, however many 
   assert.ok((await prompts()).every((text) => /geese/.test(text)));
   assert.equal((await t.api("DELETE", `/memory/${id}/facts/${made.id}`)).status, 204);
   await until(async () => (await prompts()).every((text) => !/geese/.test(text)), "all of them are cleaned");
+});
+
+test("what was shared is taken out of the prompts of all talks with the character, however many there are", async (context) => {
+  const server = await start();
+  context.after(() => server.stop());
+  const ada = await talk(server, { settings: { shared_memory: true } }), talks = 70; // more than are looked up at once
+  for (let i = 1; i < talks; i++) await server.api("POST", "/conversations", { character_ids: [ada.character.id] });
+  const made = (await ada.api("POST", "/facts", { text: "Olive is afraid of geese." })).json;
+  assert.equal((await ada.api("DELETE", `/facts/${made.id}`)).status, 204);
+  const jobs = await jobsDone(server, "memory.scrub");
+  assert.equal(jobs.length, talks);
+  assert.ok(jobs.every((job) => job.state === "done"));
 });
 
 test("whoever corrects the key of a fact has made it theirs", async () => {

@@ -24,3 +24,9 @@ export const indexed = (t, { timeout_ms = 240000, isDone = () => true } = {}) =>
   const now = await embedder(t);
   return now.vectors_pending === 0 && now.words_pending === 0 && isDone(now) && now;
 }, "everything is indexed", timeout_ms);
+
+/** Waits until no job of a kind is under way or to come, and gives the last hundred of them. */
+export const jobsDone = (t, kind) => until(async () => {
+  const jobs = (await t.api("GET", `/admin/jobs?kind=${kind}&limit=100`)).json.items;
+  return !jobs.some((job) => job.state === "queued" || job.state === "running") && jobs;
+}, `the jobs of ${kind} are over`, 30000);
