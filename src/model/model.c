@@ -8,7 +8,6 @@
 #include "model/model.h"
 
 #include "base/check.h"
-#include "base/crypto.h"
 #include "base/id.h"
 #include "base/keyfile.h"
 #include "base/log.h"
@@ -135,31 +134,16 @@ bool model_next_route(size_t *at, struct route_list *route) {
 
 /* --- endpoints -------------------------------------------------------------------------------- */
 
-struct secret {
-    char *at;
-    size_t len;
-};
-
-static void wipe(void *ctx) {
-    struct secret *secret = ctx;
-    explicit_bzero(secret->at, secret->len);
-}
-
 static enum err open_key(struct arena *arena, const struct model *model, struct str *key) {
     *key = STR_NONE;
     if (model->key_sealed.len == 0)
         return E_OK;
     struct str context = str_printf(arena, "model:%s", id_text(model->id).at);
-    enum err err = crypto_open(arena, keyfile_key(), context, model->key_sealed, key);
-    if (err) {
+    enum err err = keyfile_unseal(arena, context, model->key_sealed, key);
+    if (err != E_OK)
         log_error("model", "a sealed key could not be opened; enter it again",
                   LF_ID("model", model->id));
-        return E_DENIED;
-    }
-    struct secret *secret = ARENA_NEW(arena, struct secret);
-    *secret = (struct secret){(char *)key->at, key->len};
-    arena_on_release(arena, wipe, secret);
-    return E_OK;
+    return err;
 }
 
 enum err model_endpoint(struct arena *arena, const struct model *model,

@@ -1,6 +1,7 @@
 /* links: troupe_base */
 #include "base/keyfile.h"
 
+#include "base/crypto.h"
 #include "base/log.h"
 #include "scratch.h"
 
@@ -103,6 +104,26 @@ static void a_folder_that_is_not_there(void **state) {
     assert_int_equal(keyfile_open(scratch_path("nowhere")), E_STORAGE);
 }
 
+static void what_is_unsealed_is_wiped_with_its_arena(void **state) {
+    (void)state;
+    static const char SECRET[] = "sk-nobody-should-know";
+    char room[4096] = {0};
+    struct arena arena, other;
+    struct str secret;
+    assert_int_equal(keyfile_open(scratch), E_OK);
+    arena_init(&other);
+    arena_init_with(&arena, room, sizeof room);
+    struct str sealed = crypto_seal(&other, keyfile_key(), STR("row:1"), STR(SECRET));
+    assert_int_equal(keyfile_unseal(&arena, STR("row:2"), sealed, &secret), E_DENIED);
+    assert_int_equal(keyfile_unseal(&arena, STR("row:1"), sealed, &secret), E_OK);
+    assert_true(str_eq(secret, STR(SECRET)));
+    assert_true(secret.at >= room && secret.at < room + sizeof room);
+    arena_release(&arena);
+    assert_null(memmem(room, sizeof room, SECRET, sizeof SECRET - 1));
+    assert_int_equal(secret.at[0], 0);
+    arena_release(&other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -115,6 +136,7 @@ int main(void) {
         TEST(a_damaged_key_is_not_replaced),
         TEST(links_and_folders_are_no_keys),
         TEST(a_folder_that_is_not_there),
+        TEST(what_is_unsealed_is_wiped_with_its_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
