@@ -16,6 +16,8 @@
 #include "memory/turn.h"
 #include "memory/words.h"
 
+#include <stdlib.h>
+
 #include "base/banned.h"
 
 #define TOPIC_STEMS       16
@@ -23,6 +25,7 @@
 #define TELLS_VALUE_SHARE 0.33   /* ... or so many, with all of its value's */
 #define EVERY_FACT        100000 /* of one talk; years of it are some thousands */
 #define EVERY_EPISODE     10000
+#define WITHHELD_AT_ONCE  500 /* messages, in one write */
 
 /* --- what tells of it ------------------------------------------------------------------------- */
 
@@ -108,7 +111,8 @@ static enum err find_told(struct db *db, struct arena *arena, const struct topic
             forget->summaries[forget->summary_count++] = summaries[i];
     }
     if (err == E_OK)
-        err = memory_episodes(db, arena, forget->scope.conversation_id, 0, 2000, &episodes, &count);
+        err = memory_episodes(db, arena, forget->scope.conversation_id, 0, EVERY_EPISODE, &episodes,
+                              &count);
     for (size_t i = 0; i < count && err == E_OK && forget->episode_count < FORGET_LIMIT; i++)
         if (tells(arena, topic, episodes[i].text) || tells(arena, topic, episodes[i].title))
             forget->episodes[forget->episode_count++] = episodes[i];
@@ -119,7 +123,7 @@ static void add_message(struct forget *forget, int64_t message_id) {
     for (size_t i = 0; i < forget->message_count; i++)
         if (forget->messages[i] == message_id)
             return;
-    if (forget->message_count < FORGET_LIMIT)
+    if (forget->message_count < forget->message_limit)
         forget->messages[forget->message_count++] = message_id;
 }
 
@@ -135,13 +139,13 @@ static enum err add_fact(struct db *db, struct arena *arena, const struct memory
     return err;
 }
 
-static void begin(struct arena *arena, struct forget *forget) {
+static void begin(struct arena *arena, size_t message_limit, struct forget *forget) {
     struct memory_scope scope = forget->scope;
-    *forget = (struct forget){.scope = scope};
+    *forget = (struct forget){.scope = scope, .message_limit = message_limit};
     forget->facts = ARENA_ARRAY(arena, struct memory_fact, FORGET_LIMIT);
     forget->episodes = ARENA_ARRAY(arena, struct memory_episode, FORGET_LIMIT);
     forget->summaries = ARENA_ARRAY(arena, struct memory_summary, 4);
-    forget->messages = ARENA_ARRAY(arena, int64_t, FORGET_LIMIT);
+    forget->messages = ARENA_ARRAY(arena, int64_t, message_limit);
 }
 
 /* "word" AND "word": quoted, so that nothing of it is an operator. */
@@ -162,14 +166,23 @@ static struct str match_of(struct arena *arena, const struct topic *topic) {
     return match;
 }
 
+static int by_id(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* There may be very many: those that are there as sources of facts are found by halves. */
 static enum err find_mentions(struct db *db, struct arena *arena, const struct topic *topic,
                               struct forget *forget) {
-    int64_t *ids = ARENA_ARRAY(arena, int64_t, FORGET_LIMIT);
-    size_t count;
+    size_t count, sources = forget->message_count;
+    int64_t *ids = ARENA_ARRAY(arena, int64_t, FORGET_MESSAGES);
     enum err err = memory_store_mentions(db, forget->scope.conversation_id, match_of(arena, topic),
-                                         ids, FORGET_LIMIT, &count);
+                                         ids, FORGET_MESSAGES, &count);
+    qsort(forget->messages, sources, sizeof(*ids), by_id);
     for (size_t i = 0; i < count && err == E_OK; i++)
-        add_message(forget, ids[i]);
+        if (forget->message_count < forget->message_limit &&
+            bsearch(&ids[i], forget->messages, sources, sizeof(*ids), by_id) == NULL)
+            forget->messages[forget->message_count++] = ids[i];
     return err;
 }
 
@@ -178,11 +191,11 @@ enum err forget_topic(struct db *db, struct arena *arena, struct str text, bool 
     struct topic topic = {.share = 1};
     struct memory_fact *facts;
     size_t count;
-    begin(arena, forget);
+    begin(arena, with_messages ? FORGET_MESSAGES : FORGET_LIMIT, forget);
     topic_read(arena, text, &topic);
     if (topic.count == 0)
         return E_INPUT;
-    enum err err = memory_store_facts(db, arena, &forget->scope, true, 4000, &facts, &count);
+    enum err err = memory_store_facts(db, arena, &forget->scope, true, EVERY_FACT, &facts, &count);
     for (size_t i = 0; i < count && err == E_OK && forget->fact_count < FORGET_LIMIT; i++) {
         struct str whole =
             str_printf(arena, STR_FMT " " STR_FMT " " STR_FMT, STR_ARG(facts[i].text),
@@ -200,7 +213,7 @@ enum err forget_topic(struct db *db, struct arena *arena, struct str text, bool 
 enum err forget_fact(struct db *db, struct arena *arena, const struct memory_fact *fact,
                      bool with_messages, struct forget *forget) {
     struct topic topic = {.share = TELLS_SHARE};
-    begin(arena, forget);
+    begin(arena, FORGET_LIMIT, forget);
     enum err err = add_fact(db, arena, fact, with_messages, forget);
     struct topic value = {0};
     topic_read(arena, fact->object, &value);
@@ -249,14 +262,17 @@ static enum err remove_told(struct tx *tx, const struct forget *forget) {
     return err;
 }
 
-static enum err withhold(struct tx *tx, const struct forget *forget) {
+enum err writer_withhold(struct tx *tx, struct forget *forget) {
     int64_t conversation = forget->scope.conversation_id;
+    size_t from = forget->withheld_count, rest = forget->message_count - from;
+    size_t to = from + (rest < WITHHELD_AT_ONCE ? rest : WITHHELD_AT_ONCE);
     enum err err = E_OK;
-    for (size_t i = 0; i < forget->message_count && err == E_OK; i++) {
+    for (size_t i = from; i < to && err == E_OK; i++) {
         err = memory_store_withhold(tx, conversation, forget->messages[i]);
         if (err == E_OK)
             err = memory_touch_message(tx, forget->messages[i], conversation);
     }
+    forget->withheld_count = to;
     return err;
 }
 
@@ -266,7 +282,7 @@ enum err writer_forget(struct tx *tx, struct forget *forget) {
     if (err == E_OK)
         err = remove_told(tx, forget);
     if (err == E_OK)
-        err = withhold(tx, forget);
+        err = writer_withhold(tx, forget);
     if (err == E_OK && forget->fact_count > 0)
         err = memory_store_merge_words(tx);
     if (err == E_OK)

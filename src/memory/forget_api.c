@@ -4,6 +4,7 @@
  */
 #include "memory/memory_api.h"
 
+#include "loop/pool.h"
 #include "memory/forget.h"
 #include "memory/memory_json.h"
 #include "memory/memory_request.h"
@@ -65,6 +66,7 @@ struct forgetting {
     struct forget forget;
     struct memory_fact fact; /* the one that is meant; id 0: a topic, or everything */
     int64_t expected;        /* its revision, -1: any */
+    enum err err;            /* of looking what there is of a topic */
 };
 
 static struct forgetting *forgetting_new(struct request *request) {
@@ -88,6 +90,10 @@ static void on_vectors_gone(enum err err, void *ctx) {
     reply_send(request, 200);
 }
 
+static enum err writer_go_on(struct tx *tx, void *ctx) {
+    return writer_withhold(tx, &((struct forgetting *)ctx)->forget);
+}
+
 static void on_forgotten(enum err err, void *ctx) {
     struct forgetting *forgetting = ctx;
     if (err == E_CONFLICT)
@@ -95,6 +101,8 @@ static void on_forgotten(enum err err, void *ctx) {
                              "This memory has been changed since you read it.");
     if (err != E_OK)
         return reply_error(forgetting->request, err);
+    if (forgetting->forget.withheld_count < forgetting->forget.message_count)
+        return store_write(writer_go_on, on_forgotten, forgetting);
     forget_vectors(&forgetting->forget, on_vectors_gone, forgetting);
 }
 
@@ -127,22 +135,42 @@ static enum err writer_forget_topic(struct tx *tx, void *ctx) {
     return writer_forget(tx, &((struct forgetting *)ctx)->forget);
 }
 
-static void post_forget(struct request *request) {
+static struct pool_kind topic_kind = {
+    .name = "forget topic", .running_limit = 1, .queue_limit = 16};
+
+/* In a long talk thousands of messages may tell of it. */
+static void pool_find_topic(void *ctx) {
+    struct forgetting *forgetting = ctx;
+    const struct forget_body *body = forgetting->request->body;
+    struct db *db = pool_reader_open();
+    forgetting->err = db == NULL ? E_STORAGE
+                                 : forget_topic(db, forgetting->request->arena, body->topic,
+                                                body->with_messages, &forgetting->forget);
+    pool_reader_close(db);
+}
+
+static void on_topic_found(enum err err, void *ctx) {
+    struct forgetting *forgetting = ctx;
+    struct request *request = forgetting->request;
     const struct forget_body *body = request->body;
-    struct forgetting *forgetting = forgetting_new(request);
-    struct forget *forget = &forgetting->forget;
-    if (!memory_request_scope(request, &forget->scope))
-        return;
-    enum err err =
-        forget_topic(store_reader(), request->arena, body->topic, body->with_messages, forget);
+    if (err == E_OK)
+        err = forgetting->err;
     if (err == E_INPUT)
         return reply_field_problem(request, "topic", "There is no word in it.");
     if (err != E_OK)
         return reply_error(request, err);
     if (!body->dry_run)
         return store_write(writer_forget_topic, on_forgotten, forgetting);
-    write_forgotten(reply_json(request), forget, true);
+    write_forgotten(reply_json(request), &forgetting->forget, true);
     reply_send(request, 200);
+}
+
+static void post_forget(struct request *request) {
+    struct forgetting *forgetting = forgetting_new(request);
+    if (!memory_request_scope(request, &forgetting->forget.scope))
+        return;
+    if (pool_run(&topic_kind, pool_find_topic, on_topic_found, forgetting, NULL) != E_OK)
+        reply_error(request, E_BUSY);
 }
 
 /* --- everything --------------------------------------------------------------------------------- */

@@ -403,6 +403,34 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
 /** A talk longer than its prompt, so that memories stand in it. */
 const longTalk = async (server) => (await importTalk(server, messagesOf(400, (n) => `Chatter number ${n}: the kettle, the rain, the long road to the sea and back again, and so on for a while.`))).id;
 
+test("a topic of thousands of messages is forgotten whole, and others need not wait for it", { timeout: 120000 }, async () => {
+  const ROUNDS = 1500;
+  const { id } = await importTalk(t, messagesOf(3 * ROUNDS, (n) => (n % 3 ? `Zinnia took the ferry number ${n}.` : `The heron stood in the reeds on day ${n}.`)));
+  const other = await talk();
+  const found = async (word) => (await t.api("GET", `/memory/${id}/search?q=${word}&kinds=message&limit=100`)).json.items.filter((item) => item.text.includes(word)).length;
+  assert.equal(await found("Zinnia"), 100);
+  const dry = await t.api("POST", `/memory/${id}/forget`, { topic: "Zinnia", dry_run: true });
+  assert.equal(dry.json.message_ids.length, 2 * ROUNDS, "all of them are told");
+  let slowest = 0, going = true;
+  const meanwhile = (async () => {
+    for (; going;) {
+      const began = performance.now();
+      await other.say("Still here.");
+      slowest = Math.max(slowest, performance.now() - began);
+    }
+  })();
+  const done = await t.api("POST", `/memory/${id}/forget`, { topic: "Zinnia" });
+  going = false;
+  await meanwhile;
+  assert.equal(done.status, 200, done.text);
+  assert.equal(new Set(done.json.message_ids).size, 2 * ROUNDS);
+  assert.ok(slowest < 1000, `somebody else's message waited ${slowest} ms`);
+  await until(async () => (await found("Zinnia")) === 0, "none of them is recalled any more", 30000);
+  await until(async () => (await t.api("GET", `/memory/${id}`)).json.index.messages === ROUNDS, "every message about it went, and no other", 30000);
+  assert.equal(await found("heron"), 100);
+  assert.deepEqual((await t.api("POST", `/memory/${id}/forget`, { topic: "Zinnia", dry_run: true })).json.message_ids, []);
+});
+
 test("the recorded prompts lose what was forgotten", async (context) => {
   const server = await start();
   context.after(() => server.stop());
