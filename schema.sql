@@ -23,6 +23,12 @@ CREATE TABLE signing_key (
     retired_at    INTEGER                         -- signs no more; deleted when the last token it signed has expired
 ) STRICT, WITHOUT ROWID;
 
+-- Zeros, for a moment: what takes the place of freed pages that may still hold what was erased (person/erase_store.c).
+CREATE TABLE zeros (
+    id    INTEGER NOT NULL PRIMARY KEY,
+    bytes BLOB    NOT NULL
+) STRICT;
+
 -- Work that must happen even if the process dies: store/job.h.
 CREATE TABLE job (
     id           INTEGER NOT NULL PRIMARY KEY,
@@ -66,7 +72,7 @@ CREATE INDEX idempotency_old ON idempotency (created_at);
 CREATE TABLE user (
     id                INTEGER NOT NULL PRIMARY KEY,
     email             TEXT    NOT NULL,           -- as typed
-    email_folded      TEXT    NOT NULL UNIQUE,    -- lower case, the name by which people sign in; replaced on deletion
+    email_folded      TEXT    NOT NULL UNIQUE,    -- lower case, the name by which people sign in; taken until the row is gone
     email_verified_at INTEGER,
     display_name      TEXT    NOT NULL,
     role              TEXT    NOT NULL CHECK (role IN ('owner', 'admin', 'moderator', 'creator', 'member')),
@@ -80,10 +86,23 @@ CREATE TABLE user (
     revision          INTEGER NOT NULL DEFAULT 1,
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
-    deleted_at        INTEGER
+    deleted_at        INTEGER,                    -- the person left: closed for everybody, and signing in before erase_at opens it again
+    erase_at          INTEGER,                    -- set with deleted_at: from this moment on everything of this person goes for good (person/erase.c)
+    CHECK ((deleted_at IS NULL) = (erase_at IS NULL))
 ) STRICT;
+CREATE INDEX user_erase ON user (erase_at) WHERE erase_at IS NOT NULL;
 CREATE INDEX user_picture ON user (avatar_blob) WHERE avatar_blob IS NOT NULL;  -- is a blob still referred to?
 CREATE UNIQUE INDEX user_owner ON user (role) WHERE role = 'owner' AND deleted_at IS NULL;  -- one owner
+
+-- What a person takes along: one archive each, in the folder exports/ of the data folder, under the name of the job that made it (person/export.c).
+CREATE TABLE export (
+    user_id    INTEGER NOT NULL PRIMARY KEY REFERENCES user (id) ON DELETE CASCADE,
+    job_id     INTEGER NOT NULL UNIQUE,
+    bytes      INTEGER,                           -- NULL until the file is whole
+    made_at    INTEGER,
+    expires_at INTEGER                            -- then the file goes, and the row with it
+) STRICT;
+CREATE INDEX export_expired ON export (expires_at) WHERE expires_at IS NOT NULL;
 
 -- "Who I am" cards. One is the default; a conversation may choose another.
 CREATE TABLE persona (

@@ -58,6 +58,7 @@
 #include "net/limit.h"
 #include "net/listener.h"
 #include "net/router.h"
+#include "person/person_api.h"
 #include "store/blob.h"
 #include "store/job.h"
 #include "store/store.h"
@@ -117,12 +118,14 @@ static const struct route *const route_tables[] = {
     settings_routes,
     job_routes,
     admin_routes,
+    person_routes,
     openapi_routes,
     NULL,
 };
 
 static const struct job_kind *const job_tables[] = {
-    character_jobs, conversation_jobs, account_jobs, blob_jobs, index_jobs, memory_jobs, NULL};
+    character_jobs, conversation_jobs, account_jobs, blob_jobs,
+    index_jobs,     memory_jobs,       person_jobs,  NULL};
 
 /* What can be found by its words and by meaning; a rebuild goes in this order. */
 const struct index_kind *const app_index_kinds[] = {&character_kind,
@@ -268,6 +271,7 @@ static enum err start_features(void) {
         return err;
     memory_start(&conversation_memory_hooks);
     lore_on_change(character_book_changed);
+    account_on_leave(character_owner_left);
     app_routes();
     channel_serve_websockets(&live_owner);
     blob_sweep_ask(blob_askers);

@@ -82,6 +82,32 @@ void account_hash_password(struct request *request, struct str password, account
 /* True when it can be an e-mail address; *folded is the form that is compared. */
 bool account_email_is_valid(struct arena *arena, struct str email, struct str *folded);
 
+/* --- leaving: leave.c ------------------------------------------------------------------------- */
+
+/* Whether the password is the caller's: E_OK, E_DENIED, or E_BUSY when too many ask. done comes
+ * later, on the loop. */
+typedef void (*account_checked_fn)(enum err err, void *ctx);
+void account_check_password(struct request *request, struct str password, account_checked_fn done,
+                            void *ctx);
+/* Told inside the write that closes an account, and (returns) in the one that opens it again with
+ * the moment at which it was closed. Set once at start. */
+typedef enum err (*account_leave_fn)(struct tx *tx, int64_t user_id, int64_t left_at, bool returns);
+void account_on_leave(account_leave_fn fn);
+bool account_may_leave(struct db *db, int64_t user_id); /* false for the owner */
+/* Inside a write: the account is closed, and may be opened again by signing in before `erase_at`.
+ * E_CONFLICT for the owner. After the commit: account_changed(), channel_end_session(). */
+MUST_USE enum err account_leave(struct tx *tx, int64_t user_id, int64_t erase_at, int64_t now);
+/* Inside the write of a sign-in; E_ABSENT when it is too late. */
+MUST_USE enum err account_return(struct tx *tx, int64_t user_id, int64_t now);
+/* Somebody whose moment has come; 0: nobody. */
+int64_t account_to_erase(struct db *db, int64_t now);
+/* Inside writes, for good: first, in portions, kept answers, usage and jobs; last the account with
+ * all that hangs on it. Again is fine. */
+MUST_USE enum err account_erase_traces(struct tx *tx, int64_t user_id, bool *more);
+MUST_USE enum err account_erase(struct tx *tx, int64_t user_id);
+/* The browser forgets its session: the cookie, and what it kept of us. */
+void account_forget_session(struct request *request);
+
 /* --- for the command line
  * -------------------------------------------------------------------------------------------------------
  */

@@ -78,6 +78,7 @@ static const struct field signed_in_rows[] = {
     {"user", FIELD_OBJECT, .shape = &user_shape, .is_required = true, .help = "Who you are."},
     {"access_token", FIELD_TEXT, .is_required = true, .help = "For the Authorization header."},
     {"expires_in", FIELD_INT, .is_required = true, .help = "Seconds until it must be renewed by POST /auth/refresh."},
+    {"has_returned", FIELD_BOOL, .is_required = true, .help = "The account had been deleted and was to be erased; signing in brought it back."},
     {0}};
 const struct shape account_signed_in_shape = {"SignedIn", signed_in_rows, "A session has begun or was renewed."};
 /* clang-format on */
@@ -112,6 +113,7 @@ struct signing_in {
     int status;
     struct refresh_token before; /* of a refresh */
     bool is_reuse;
+    bool has_returned; /* the account was to be erased, and is not any more */
 };
 
 static void answer(struct signing_in *in) {
@@ -128,6 +130,7 @@ static void answer(struct signing_in *in) {
     user_write(json, &user);
     JSON_STR(json, "access_token", access_token(request->arena, user.id, in->grant.session.id));
     JSON_INT(json, "expires_in", account_settings.access_token_s);
+    JSON_BOOL(json, "has_returned", in->has_returned);
     json_object_end(json);
     reply_send(request, in->status);
 }
@@ -242,6 +245,8 @@ static enum err writer_login(struct tx *tx, void *ctx) {
     enum err err;
     if (login->is_right) {
         err = failure_clear(tx, account);
+        if (err == E_OK && login->user.erase_at != 0)
+            err = account_return(tx, login->user.id, now);
         if (err == E_OK)
             err = writer_grant(tx, &login->grant);
     } else {
@@ -269,6 +274,9 @@ static void on_login(enum err err, void *ctx) {
     in->grant = login->grant;
     in->request = request;
     in->status = 200;
+    in->has_returned = login->user.erase_at != 0;
+    if (in->has_returned)
+        log_info("account", "somebody who had left came back", LF_ID("user", login->user.id));
     answer(in);
 }
 
@@ -296,8 +304,8 @@ static void log_in(struct request *request) {
     if (wait_ms > 0)
         return reply_retry_later(request, 429, (wait_ms + 999) / 1000,
                                  "Too many tries. Wait a little.");
-    if (user_load_by_email(store_reader(), request->arena, login->email_folded, &login->user) !=
-        E_OK)
+    if (user_load_to_sign_in(store_reader(), request->arena, login->email_folded, clock_now_ms(),
+                             &login->user) != E_OK)
         login->user = (struct user){0};
     login_check_password(request->arena, login->user.password_phc, body->password,
                          on_password_checked, login);
@@ -366,6 +374,11 @@ static void refresh(struct request *request) {
     store_write(writer_refresh, on_refreshed, in);
 }
 
+void account_forget_session(struct request *request) {
+    reply_cookie(request, REFRESH_COOKIE, STR(""), 0);
+    reply_header(request, "Clear-Site-Data", STR("\"cache\", \"storage\""));
+}
+
 struct ending {
     struct request *request;
     int64_t user_id, session_id;
@@ -384,8 +397,7 @@ static void on_logged_out(enum err err, void *ctx) {
         return reply_error(ending->request, err);
     account_changed(ending->user_id);
     channel_end_session(0, ending->session_id, 0);
-    reply_cookie(ending->request, REFRESH_COOKIE, STR(""), 0);
-    reply_header(ending->request, "Clear-Site-Data", STR("\"cache\", \"storage\""));
+    account_forget_session(ending->request);
     reply_empty(ending->request, 204);
 }
 

@@ -9,7 +9,7 @@
 
 #define USER_COLUMNS                                                                                       \
     "id, email, display_name, role, password_phc, avatar_blob, preferences, is_adult, adult_declared_at, " \
-    "disabled_at, revision, created_at, updated_at "
+    "disabled_at, revision, created_at, updated_at, erase_at "
 #define PERSONA_COLUMNS \
     "id, name, description, avatar_blob, is_default, revision, created_at, updated_at "
 
@@ -38,6 +38,7 @@ static void user_from_row(struct stmt *s, struct arena *arena, struct user *user
         .revision = column_int(s, 10),
         .created_at = column_time(s, 11),
         .updated_at = column_time(s, 12),
+        .erase_at = column_time(s, 13),
     };
 }
 
@@ -61,6 +62,22 @@ enum err user_load_by_email(struct db *db, struct arena *arena, struct str email
     struct stmt *s = DB_SQL(db, "SELECT " USER_COLUMNS
                                 "FROM user WHERE email_folded = :email AND deleted_at IS NULL");
     bind_str(s, ":email", email_folded);
+    return one_user(s, arena, user);
+}
+
+enum err user_load_to_sign_in(struct db *db, struct arena *arena, struct str email_folded,
+                              int64_t now, struct user *user) {
+    struct stmt *s = DB_SQL(db, "SELECT " USER_COLUMNS "FROM user WHERE email_folded = :email "
+                                "AND (deleted_at IS NULL OR erase_at > :now)");
+    bind_str(s, ":email", email_folded);
+    bind_time(s, ":now", now);
+    return one_user(s, arena, user);
+}
+
+enum err user_load_erased(struct db *db, struct arena *arena, int64_t id, struct user *user) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT " USER_COLUMNS "FROM user WHERE id = :id AND deleted_at IS NOT NULL");
+    bind_id(s, ":id", id);
     return one_user(s, arena, user);
 }
 

@@ -9,11 +9,34 @@ struct user {
     struct str email, display_name, role, password_phc, avatar_blob, preferences;
     bool is_adult;
     int64_t adult_declared_at, disabled_at, revision, created_at, updated_at;
+    int64_t erase_at; /* 0: is here */
 };
 
 MUST_USE enum err user_load(struct db *db, struct arena *arena, int64_t id, struct user *user);
 MUST_USE enum err user_load_by_email(struct db *db, struct arena *arena, struct str email_folded,
                                      struct user *user);
+/* The same, and also somebody who left and may still come back: erase_at tells. */
+MUST_USE enum err user_load_to_sign_in(struct db *db, struct arena *arena, struct str email_folded,
+                                       int64_t now, struct user *user);
+/* Somebody who left, whether they may still come back or not. */
+MUST_USE enum err user_load_erased(struct db *db, struct arena *arena, int64_t id,
+                                   struct user *user);
+
+/* --- leave_store.c ---------------------------------------------------------------------------- */
+
+/* Closed until `erase_at`, and open again. E_ABSENT when there is nothing to close, or to open. */
+MUST_USE enum err user_close(struct tx *tx, int64_t id, int64_t erase_at, int64_t now);
+MUST_USE enum err user_open(struct tx *tx, int64_t id, int64_t now);
+/* Of somebody who left: the moment; 0 for everybody else. */
+int64_t user_left_at(struct db *db, int64_t id);
+/* Somebody whose moment to be erased has come; 0: nobody. */
+int64_t user_to_erase(struct db *db, int64_t now);
+/* Portions of what has no place in a conversation or a character; *more when there is more. */
+MUST_USE enum err user_erase_traces(struct tx *tx, int64_t id, bool *more);
+MUST_USE enum err user_erase(struct tx *tx, int64_t id);
+
+/* --- account_store.c -------------------------------------------------------------------------- */
+
 /* By id, ascending, after `after_id`. */
 MUST_USE enum err user_list(struct db *db, struct arena *arena, int64_t after_id, size_t limit,
                             struct user **items, size_t *count);

@@ -41,7 +41,7 @@ void admin_use(const char *data) {
 /* --- storage ---------------------------------------------------------------------------------- */
 
 struct storage {
-    int64_t database_bytes, wal_bytes, vectors_bytes, blobs_bytes, blobs;
+    int64_t database_bytes, wal_bytes, vectors_bytes, blobs_bytes, blobs, archives_bytes;
     int64_t disk_free_bytes, disk_bytes;
 };
 
@@ -85,6 +85,7 @@ static enum err weigh(struct storage *storage) {
         .database_bytes = file_bytes(data_folder, "troupe.db"),
         .wal_bytes = file_bytes(data_folder, "troupe.db-wal"),
         .vectors_bytes = folder_bytes(data_folder, "vectors"),
+        .archives_bytes = folder_bytes(data_folder, "exports"),
     };
     for (int shelf = 0; shelf < BLOB_SHELVES && err == E_OK; shelf++)
         err = blob_port()->pool_each(shelf, weigh_blob, storage);
@@ -102,6 +103,7 @@ static void storage_write(struct json *json, const struct storage *storage) {
     JSON_INT(json, "vectors_bytes", storage->vectors_bytes);
     JSON_INT(json, "blobs_bytes", storage->blobs_bytes);
     JSON_INT(json, "blobs", storage->blobs);
+    JSON_INT(json, "archives_bytes", storage->archives_bytes);
     JSON_INT(json, "disk_free_bytes", storage->disk_free_bytes);
     JSON_INT(json, "disk_bytes", storage->disk_bytes);
     json_object_end(json);
@@ -305,6 +307,7 @@ static const struct field storage_rows[] = {
     {"vectors_bytes", FIELD_INT, .is_required = true, .help = "Of what is found by meaning."},
     {"blobs_bytes", FIELD_INT, .is_required = true, .help = "Of pictures and other files."},
     {"blobs", FIELD_INT, .is_required = true, .help = "How many those are."},
+    {"archives_bytes", FIELD_INT, .is_required = true, .help = "Of what people take along, each kept for a day."},
     {"disk_free_bytes", FIELD_INT, .is_required = true, .help = "What is free under the data folder."},
     {"disk_bytes", FIELD_INT, .is_required = true, .help = "Of how much."},
     {0}};

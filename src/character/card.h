@@ -38,6 +38,11 @@ enum card_format {
  */
 void card_write(struct json *json, const struct card *card, enum card_format format);
 
+/* The same as text; STR_NONE when it is longer than any card may be. */
+struct str card_text(struct arena *arena, const struct card *card, enum card_format format);
+/* The card of a character, whosever it is, in the trash or not: for its owner's own download. */
+MUST_USE enum err card_load_any(struct db *db, struct arena *arena, int64_t id, struct card *card);
+
 /* What a character is before anything is said. */
 struct character character_empty(void);
 void card_warn(struct card *card, const char *warning);

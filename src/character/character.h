@@ -81,5 +81,10 @@ MUST_USE enum err character_restore(struct tx *tx, int64_t id, int64_t user_id);
 MUST_USE enum err character_bring_back(struct tx *tx, int64_t id, int64_t user_id, int64_t n);
 /* Copies what user_id may see; private, and theirs. *copy_id is filled in. */
 MUST_USE enum err character_duplicate(struct tx *tx, int64_t id, int64_t user_id, int64_t *copy_id);
+/* The owner leaves: all of theirs go to the trash under that moment; `returns`: those come back. An
+ * account_leave_fn. */
+enum err character_owner_left(struct tx *tx, int64_t user_id, int64_t left_at, bool returns);
+/* For good, one of a closed account's at a time; *more: there may be another. */
+MUST_USE enum err character_erase(struct tx *tx, int64_t user_id, bool *more);
 /* True when a card, or a revision of one, has this portrait: a blob_used_fn. */
 bool character_uses_blob(struct db *db, struct str key);

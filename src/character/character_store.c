@@ -284,7 +284,7 @@ enum err character_store_set_deleted(struct tx *tx, int64_t id, int64_t deleted_
     return stmt_run(s);
 }
 
-static enum err delete_for_good(struct tx *tx, int64_t id) {
+enum err character_store_delete(struct tx *tx, int64_t id) {
     enum err err = remove_from_index(tx, id);
     if (err == E_OK)
         err = knowledge_drop(tx, id);
@@ -306,7 +306,7 @@ enum err character_store_sweep(struct tx *tx, int64_t before_ms, int64_t limit, 
     bind_int(s, ":limit", limit);
     enum err err = stmt_ids(s, ids, (size_t)limit, &count);
     for (size_t i = 0; i < count && err == E_OK; i++)
-        err = delete_for_good(tx, ids[i]);
+        err = character_store_delete(tx, ids[i]);
     *has_more = count == (size_t)limit;
     arena_release(&arena);
     return err;

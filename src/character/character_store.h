@@ -42,6 +42,8 @@ MUST_USE enum err character_store_add_revision(struct tx *tx, const struct chara
                                                int64_t saved_by, struct str card, int64_t keep);
 /* Into the trash (ms), or out of it (0). */
 MUST_USE enum err character_store_set_deleted(struct tx *tx, int64_t id, int64_t deleted_at);
+/* For good, with words, tags, documents and (ON DELETE CASCADE) revisions and lore. */
+MUST_USE enum err character_store_delete(struct tx *tx, int64_t id);
 /* Deletes for good up to `limit` of what went to the trash before; *has_more when there is more. */
 MUST_USE enum err character_store_sweep(struct tx *tx, int64_t before_ms, int64_t limit,
                                         bool *has_more);

@@ -25,7 +25,6 @@
 #include "base/banned.h"
 
 #define IMPORT_FILES_LIMIT 500
-#define JSON_LIMIT_BYTES   (32 << 20)
 
 /* clang-format off */
 static const char *const formats[] = {"v2_png", "v3_png", "v3_json", NULL};
@@ -343,17 +342,6 @@ struct export {
     enum err err;
     struct str bytes;
 };
-
-static struct str card_text(struct arena *arena, const struct card *card, enum card_format format) {
-    struct buf buf;
-    struct json json;
-    buf_init(&buf, JSON_LIMIT_BYTES);
-    json_init(&json, &buf);
-    card_write(&json, card, format);
-    struct str text = buf.err == E_OK ? str_dup(arena, buf_str(&buf)) : STR_NONE;
-    buf_release(&buf);
-    return text;
-}
 
 /* The portrait, when it can carry the card; JPEG and WebP cannot, a placard stands in for them. */
 static struct str carrier(struct arena *arena, struct str key) {

@@ -77,6 +77,14 @@ struct chat_sampling conversation_sampling(const struct conversation_settings *s
 /* True when this person may listen and speak here. Loop thread; one indexed look-up. */
 bool conversation_may_join(int64_t user_id, int64_t conversation_id);
 
+/* --- when its owner leaves: erase_store.c ------------------------------------------------------- */
+
+/* The conversations of a person, in the trash or not, after `after`, by id: up to `limit`. */
+MUST_USE enum err conversation_ids(struct db *db, int64_t owner_id, int64_t after, int64_t *ids,
+                                   size_t limit, size_t *count);
+/* Inside a write, for good: a portion of one of this person's conversations. *more: call again. */
+MUST_USE enum err conversation_erase(struct tx *tx, int64_t owner_id, bool *more);
+
 void conversation_write(struct json *json, const struct conversation *conversation,
                         const struct participant *participants, size_t participant_count);
 void message_write(struct json *json, const struct message *message);

@@ -211,6 +211,15 @@ int64_t turn_count_of(int64_t user_id) {
     return count;
 }
 
+int64_t turn_stop_person(int64_t user_id) {
+    LIST_EACH(&running, node) {
+        const struct turn *turn = CONTAINER_OF(node, struct turn, link);
+        if (turn->order.user_id == user_id)
+            (void)turn_stop(turn->order.conversation_id);
+    }
+    return turn_count_of(user_id);
+}
+
 bool turn_is_running(int64_t conversation_id) {
     return map_find_id(&by_conversation, conversation_id) != NULL;
 }

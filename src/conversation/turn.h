@@ -58,6 +58,8 @@ void turn_forget_listener(int64_t turn_id);
  */
 int turn_stop(int64_t conversation_id);
 bool turn_is_running(int64_t conversation_id);
+/* Stops everything that is being said to a person. How many turns of theirs have not ended yet. */
+int64_t turn_stop_person(int64_t user_id);
 /* Marks what a crash left in mid-reply as interrupted. Before the listener starts. */
 MUST_USE enum err turn_recover(void);
 int64_t turn_count(void);

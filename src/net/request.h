@@ -111,6 +111,11 @@ void reply_send(struct request *request, int status);  /* what reply_json wrote 
 void reply_empty(struct request *request, int status); /* 202, 204 */
 void reply_bytes(struct request *request, int status, struct str content_type,
                  struct str bytes); /* bytes: the arena's, or static */
+/* 200 with a file that nobody changes any more (it may be removed meanwhile), however large: it is
+ * mapped, not read, and costs no memory of ours. `name` is what it is saved under: letters, digits,
+ * '.' and '-'. False: it could not be opened, and nothing has been answered. */
+MUST_USE bool reply_file(struct request *request, struct str content_type, const char *path,
+                         const char *name);
 void reply_redirect(struct request *request, struct str location);
 /* problem+json. detail is for a person; format as printf. */
 void reply_problem(struct request *request, int status, const char *detail, ...)

@@ -43,7 +43,7 @@ static struct {
     char directory[PATH_MAX];
     char path[PATH_MAX]; /* of the database */
     int lock_fd;
-    bool is_owner, is_open, has_stopped, has_vectors;
+    bool is_owner, is_open, has_stopped, has_vectors, has_old_log;
     struct db *writer, *reader;
     pthread_mutex_t kept_lock;
     struct db *kept[KEPT_READERS]; /* idle connections of the pool */
@@ -89,7 +89,16 @@ static enum err open_folder(const char *directory) {
     return take_lock();
 }
 
+/* A process that ends by itself leaves no log. */
+static bool find_old_log(void) {
+    char path[PATH_MAX + 8];
+    struct stat info;
+    snprintf(path, sizeof(path), "%s-wal", store.path);
+    return stat(path, &info) == 0 && info.st_size > 0;
+}
+
 static enum err open_databases(void) {
+    store.has_old_log = find_old_log();
     enum err err = db_open(store.path, DB_WRITE, &store.writer);
     if (err == E_OK) {
         chmod(store.path, 0600);
@@ -135,7 +144,7 @@ enum err store_open(const char *directory) {
         close_databases();
         return err;
     }
-    writer_start(store.writer, store.is_owner, close_kept);
+    writer_start(store.writer, store.is_owner, store.has_old_log, close_kept);
     store.is_open = true;
     store.has_stopped = false;
     return E_OK;

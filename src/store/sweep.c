@@ -41,7 +41,7 @@ void blob_sweep_ask(const blob_used_fn *functions) {
     askers = functions;
 }
 
-static bool is_used(struct str key) {
+bool blob_is_used(struct str key) {
     for (const blob_used_fn *asker = askers; *asker != NULL; asker++)
         if ((*asker)(store_reader(), key))
             return true;
@@ -83,7 +83,7 @@ static void on_step(enum err err, void *ctx) {
         return finish(sweep, err);
     size_t unused = 0;
     for (size_t i = 0; i < sweep->count; i++)
-        if (!is_used(str_of(sweep->keys[i], BLOB_KEY_LEN)))
+        if (!blob_is_used(str_of(sweep->keys[i], BLOB_KEY_LEN)))
             memmove(sweep->keys[unused++], sweep->keys[i], BLOB_KEY_LEN);
     sweep->count = unused;
     step(sweep);

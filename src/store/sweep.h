@@ -9,4 +9,7 @@ typedef bool (*blob_used_fn)(struct db *db, struct str key);
 /* Who may refer to blobs: set once by app.c before jobs start; NULL-terminated, and stays. */
 void blob_sweep_ask(const blob_used_fn *askers);
 
+/* True when a row of any feature refers to it. Loop. */
+bool blob_is_used(struct str key);
+
 extern const struct job_kind blob_jobs[];

@@ -516,12 +516,14 @@ static void *run_thread(void *ctx) {
     return NULL;
 }
 
-void writer_start(struct db *db, bool may_checkpoint, void (*give_back)(void)) {
+void writer_start(struct db *db, bool may_checkpoint, bool must_empty_log,
+                  void (*give_back)(void)) {
     BUG_IF(writer.is_open);
     memset(&writer, 0, sizeof(writer));
     writer.db = db;
     writer.may_checkpoint = may_checkpoint;
     writer.give_back = give_back;
+    writer.must_empty_log = must_empty_log;
     writer.checkpoint_at_pages = LOG_LIMIT_PAGES;
     atomic_store(&has_failed, false);
     queue_clear(&writer.queue);

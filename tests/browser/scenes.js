@@ -26,6 +26,32 @@ function olderTalk(character) {
   };
 }
 
+/** Somebody else of the house, with a character on the stage that others talk with. */
+async function settle(mia, api) {
+  const brigid = (await mia("POST", "/characters", { name: "Brigid", first_mes: "The ferry is late. Sit down.", visibility: "private" })).json;
+  const talk = (await mia("POST", "/conversations", { character_ids: [brigid.id] })).json;
+  for (const content of ["I have all evening.", "Is there tea?", "My brother works on the boats."]) await mia("POST", `/conversations/${talk.id}/messages`, { content });
+  await mia("POST", `/memory/${talk.id}/facts`, { text: "Mia's brother works on the boats." });
+  await mia("POST", "/users/me/personas", { name: "The passenger", description: "Always early." });
+  await mia("PATCH", `/characters/${brigid.id}`, { visibility: "unlisted" });
+  await api("POST", "/conversations", { character_ids: [brigid.id], title: "The late ferry" });
+}
+
+/** Signs in as Mia, who may leave; and out again. */
+const asMia = (act) => async (page) => {
+  await page.locator("input[type=email]").fill("mia@example.com");
+  await page.locator("input[type=password]").fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.locator("article").first().waitFor();
+  await page.goto(new URL("/profile/data", page.url()).href);
+  await page.locator("main dl dd").first().waitFor();
+  await act(page);
+};
+async function forget(page) {
+  await page.context().clearCookies();
+  await page.evaluate(() => localStorage.clear());
+}
+
 /** Fills a fresh house: people, a persona, a key, a model, talks, memories, a character with a past. Gives the addresses of them. */
 export async function furnish(server, page, chat, model) {
   const { access_token: token } = (await server.api("POST", "/auth/login", { email: "olive@example.com", password: PASSWORD }, { token: null })).json;
@@ -67,7 +93,8 @@ export async function furnish(server, page, chat, model) {
   await api("POST", "/auth/api-keys", { name: "The bot in the kitchen", scopes: ["chat"] });
   for (const name of ["Mia", "Tomasz"]) {
     const { code } = await api("POST", "/admin/invites", { note: name });
-    await server.api("POST", "/auth/register", { display_name: name, email: `${name.toLowerCase()}@example.com`, password: PASSWORD, invite_code: code }, { token: null });
+    const { json } = await server.api("POST", "/auth/register", { display_name: name, email: `${name.toLowerCase()}@example.com`, password: PASSWORD, invite_code: code }, { token: null });
+    if (name === "Mia") await settle((method, path, body) => server.api(method, path, body, { token: json.access_token }), api);
   }
   await api("POST", "/admin/models", { name: "The box in the next room", provider: "openai", base_url: `${model}/v1`, model: "small-talk" });
   await api("POST", "/admin/invites", { note: "Anouk" });
@@ -142,6 +169,12 @@ export const scenes = [
   { name: "personas", at: "/profile/personas", looks: ["dark"], see: some("main h2") },
   { name: "sessions", at: "/profile/sessions", looks: ["dark"], see: some("main li") },
   { name: "keys", at: "/profile/keys", looks: ["dark"], see: some("main li") },
+  { name: "data", at: "/profile/data", looks: ALL, see: some("main dl dd"), act: async (page) => {
+    await page.getByRole("button", { name: /^Prepare/ }).click();
+    await page.getByText(/^Ready: /).waitFor();
+  } },
+  { name: "leave", at: "/sign-in", out: true, looks: ALL, see: some("form"), act: asMia(open("Delete my account …", "dialog li")), after: forget },
+  { name: "left", at: "/sign-in?left=2026-11-28T10:30:00.000Z", out: true, looks: ["dark", "phone"], see: some("form") },
   { name: "admin", at: "/admin", looks: ["dark", "light", "phone"], see: some("main dl dd") },
   { name: "admin-people", at: "/admin/people", looks: ["dark", "phone"], see: some("main li h2") },
   { name: "admin-invites", at: "/admin/invites", looks: ["dark"], see: some("main li input") },

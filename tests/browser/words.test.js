@@ -130,7 +130,7 @@ describe("the words on the screen", () => {
       await page.locator("input[type=password]").fill("a long enough pass phrase");
       await page.keyboard.press("Enter");
       await page.getByRole("article").first().waitFor();
-      const places = ["/", "/discover", "/chats", chat, character, `${character}/edit`, `${character}/history`, "/character/new", "/profile", "/profile/personas", "/profile/sessions", "/profile/keys",
+      const places = ["/", "/discover", "/chats", chat, character, `${character}/edit`, `${character}/history`, "/character/new", "/profile", "/profile/personas", "/profile/sessions", "/profile/keys", "/profile/data",
         "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
       for (const place of places) {
         await page.goto(server.url + place);

@@ -19,7 +19,7 @@ def files(folder, *endings):
 # --- floors: an include points down or into its own folder; a library has one home ----------------
 
 FLOORS = ("base", "loop", "net fetch store", "account model", "safety economy", "lore memory media", "character",
-          "conversation", "studio admin", ".")
+          "conversation", "studio admin person", ".")
 RANK = {folder: rank for rank, row in enumerate(FLOORS) for folder in row.split()}
 HOMES = {"uv.h": "loop net fetch", "sqlite3.h": "store", "lmdb.h": "store", "curl/": "fetch", "llhttp.h": "net",
          "wslay/": "net", "cjson/": "base", "mbedtls/": "base net", "argon2.h": "base", "pcre2.h": "base",

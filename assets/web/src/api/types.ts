@@ -26,6 +26,27 @@ export interface ApiKey {
   last_used_at: string | null;
 }
 
+export interface Archive {
+  /** none: there is no archive, or its day is over. */
+  state: 'none' | 'preparing' | 'ready' | 'failed';
+  /** The job that makes or made it: POST /jobs/{id}/cancel stops it, job:progress tells of it. */
+  job_id: string | null;
+  /** While it is prepared: how much is written ... */
+  progress: number;
+  /** ... of how much; null: not known yet. */
+  total: number | null;
+  /** Of the archive, when it is ready. */
+  bytes: number | null;
+  /** When it was. */
+  made_at: string | null;
+  /** Then it is removed. */
+  expires_at: string | null;
+  /** Where it is, for you alone. */
+  url: string | null;
+  /** Why it failed. */
+  reason: string | null;
+}
+
 export interface AuditEntry {
   /** The entry. */
   id: string;
@@ -568,6 +589,11 @@ export interface Lately {
   reply_tokens: number;
 }
 
+export interface Leave {
+  /** From this moment on all of it goes for good; signing in before brings it back. */
+  erase_at: string;
+}
+
 export interface LoreEntry {
   /** The entry. */
   id: string;
@@ -794,6 +820,29 @@ export interface ModelTest {
   models: string[];
   /** Whether the model's name is among them; null when there is no list. */
   is_listed: boolean | null;
+}
+
+export interface PersonData {
+  /** Yours. */
+  characters: number;
+  /** That they know. */
+  documents: number;
+  /** Who you are on stage. */
+  personas: number;
+  /** Without the trash. */
+  conversations: number;
+  /** In them, on every branch. */
+  messages: number;
+  /** That characters learnt of you. */
+  facts: number;
+  /** Of all texts in conversations. */
+  bytes: number;
+  /** Conversations that others have with your characters: they stay, the characters go. */
+  talks_of_others: number;
+  /** The owner of the house cannot. */
+  may_leave: boolean;
+  /** Days after leaving in which signing in brings everything back. */
+  undo_days: number;
 }
 
 export interface Persona {
@@ -1127,6 +1176,8 @@ export interface SignedIn {
   access_token: string;
   /** Seconds until it must be renewed by POST /auth/refresh. */
   expires_in: number;
+  /** The account had been deleted and was to be erased; signing in brought it back. */
+  has_returned: boolean;
 }
 
 export interface Stats {
@@ -1177,6 +1228,8 @@ export interface Storage {
   blobs_bytes: number;
   /** How many those are. */
   blobs: number;
+  /** Of what people take along, each kept for a day. */
+  archives_bytes: number;
   /** What is free under the data folder. */
   disk_free_bytes: number;
   /** Of how much. */

@@ -2,7 +2,7 @@
 
 import { client, isUnreachable } from '../api/client';
 import { kept } from '../api/kept';
-import type { SetupState, SignedIn, User } from '../api/types';
+import type { Leave, SetupState, SignedIn, User } from '../api/types';
 import { settings } from './settings.svelte';
 
 // Not a credential: only who was here last, so that a stranger's first visit asks nothing in vain.
@@ -94,8 +94,11 @@ class Session {
     }
   }
 
-  async signIn(email: string, password: string): Promise<void> {
-    this.enter(await client.post<SignedIn>('/auth/login', { email, password }, { anonymous: true }));
+  /** True when this opened an account again that was to be erased. */
+  async signIn(email: string, password: string): Promise<boolean> {
+    const answer = await client.post<SignedIn>('/auth/login', { email, password }, { anonymous: true });
+    this.enter(answer);
+    return answer.has_returned;
   }
 
   async register(person: { email: string; password: string; display_name: string; invite_code?: string }): Promise<void> {
@@ -113,6 +116,20 @@ class Session {
     }
     this.#channel?.postMessage('out');
     this.#left();
+  }
+
+  /** The account is closed, and erased after some days or at once; the door says until when it can be opened again. */
+  async closeAccount(password: string, at_once: boolean): Promise<void> {
+    await client.freshToken();
+    client.leave(true);
+    try {
+      const { erase_at } = await client.call<Leave>('DELETE', '/users/me', { body: { password, at_once } });
+      this.#channel?.postMessage('out');
+      this.#left(at_once ? 'now' : erase_at);
+    } catch (error) {
+      client.leave(false);
+      throw error;
+    }
   }
 
   async rename(display_name: string): Promise<void> {
@@ -139,7 +156,7 @@ class Session {
   }
 
   /** Everything personal leaves this browser: memory by a fresh start of the page, drafts by hand. */
-  #left(): void {
+  #left(closed = ''): void {
     client.leave(true);
     client.forget();
     settings.forget();
@@ -147,7 +164,7 @@ class Session {
     Object.keys(localStorage)
       .filter((key) => key.startsWith(DRAFTS))
       .forEach((key) => localStorage.removeItem(key));
-    void kept.forget().finally(() => location.assign('/sign-in'));
+    void kept.forget().finally(() => location.assign(closed ? `/sign-in?left=${encodeURIComponent(closed)}` : '/sign-in'));
   }
 }
 
