@@ -42,6 +42,7 @@
 
 #define PICTURES_LIMIT   60000
 #define PICTURE_FRESH_MS ((int64_t)5 * 60 * 1000)
+#define PAUSE_SHARE      3 /* for three parts of four the writer is for those who talk */
 
 /* One person under way. */
 struct erase {
@@ -53,6 +54,8 @@ struct erase {
     bool is_begun; /* the table's merge */
     bool more;
     int64_t portions;
+    int64_t asked_us; /* when the portion was asked for */
+    struct timer pause;
     enum err err;
     struct str *pictures;
     size_t picture_count;
@@ -172,6 +175,14 @@ static void rows_are_gone(struct erase *erase) {
         on_pictures_gone(E_BUSY, erase);
 }
 
+static void on_portion(enum err err, void *ctx);
+
+static void next_portion(void *ctx) {
+    struct erase *erase = ctx;
+    erase->asked_us = clock_mono_us();
+    store_write(writer_portion, on_portion, erase);
+}
+
 static void on_portion(enum err err, void *ctx) {
     struct erase *erase = ctx;
     if (err == E_OK && erase->job->is_cancelled)
@@ -181,9 +192,9 @@ static void on_portion(enum err err, void *ctx) {
     job_progress(erase->job, ++erase->portions, 0);
     erase->stage += !erase->more;
     if (erase->stage == COUNT_OF(portions))
-        rows_are_gone(erase);
-    else
-        store_write(writer_portion, on_portion, erase);
+        return rows_are_gone(erase);
+    int64_t took_ms = (clock_mono_us() - erase->asked_us) / 1000;
+    timer_start(&erase->pause, took_ms * PAUSE_SHARE, next_portion, erase);
 }
 
 static void on_looked(enum err err, void *ctx) {
@@ -192,7 +203,7 @@ static void on_looked(enum err err, void *ctx) {
         err = erase->err;
     if (err != E_OK)
         return give_up(erase, err, "what somebody who left has could not be read");
-    store_write(writer_portion, on_portion, erase);
+    next_portion(erase);
 }
 
 static void on_swept(enum err err, void *ctx) {
