@@ -503,12 +503,17 @@ static enum err copy_message(struct tx *tx, const struct message *from, struct m
     return err != E_OK ? err : memory_touch_message(tx, to->id, to->conversation_id);
 }
 
-/* The ids of a path, from its leaf back to the root. */
-static enum err path_ids(struct db *db, struct arena *arena, int64_t conversation_id,
-                         int64_t leaf_id, int64_t **ids, size_t *count) {
+/* One message of a path, and which variant of the message before it it follows. */
+struct step {
+    int64_t message_id, parent_id, parent_variant;
+};
+
+/* A path from its leaf back to the root. */
+static enum err path_steps(struct db *db, struct arena *arena, int64_t conversation_id,
+                           int64_t leaf_id, struct step **steps, size_t *count) {
     size_t room = 0, read = PATH_PAGE;
     enum err err = E_OK;
-    *ids = NULL;
+    *steps = NULL;
     *count = 0;
     for (int64_t before = 0; err == E_OK && read == PATH_PAGE;) {
         struct message *page;
@@ -517,31 +522,34 @@ static enum err path_ids(struct db *db, struct arena *arena, int64_t conversatio
         err = message_page(db, &page_arena, conversation_id, leaf_id, before, PATH_PAGE, &page,
                            &read);
         for (size_t i = 0; err == E_OK && i < read; i++) {
-            ARENA_GROW(arena, *ids, *count, room);
-            (*ids)[(*count)++] = before = page[i].id;
+            ARENA_GROW(arena, *steps, *count, room);
+            (*steps)[(*count)++] =
+                (struct step){page[i].id, page[i].parent_id, page[i].parent_variant};
+            before = page[i].id;
         }
         arena_release(&page_arena);
     }
     return err;
 }
 
-/* A copy of one message behind `*to`, which becomes the copy. */
+/* A copy of one message, showing `variant` of it (-1: the chosen one), behind `*last`, which becomes
+ * the copy. */
 static enum err copy_behind(struct tx *tx, int64_t from_conversation, int64_t message_id,
-                            struct message *to) {
+                            int64_t variant, struct message *last) {
     struct message from;
     struct arena arena; /* of one message: a path may be longer than what fits into memory */
     arena_init(&arena);
-    enum err err = message_load(tx_db(tx), &arena, from_conversation, message_id, -1, &from);
+    enum err err = message_load(tx_db(tx), &arena, from_conversation, message_id, variant, &from);
     if (err == E_OK) {
         struct message copy = from;
         copy.id = id_new();
-        copy.conversation_id = to->conversation_id;
-        copy.branch_id = to->branch_id;
-        copy.parent_id = to->id;
-        copy.parent_variant = to->swipe_index;
+        copy.conversation_id = last->conversation_id;
+        copy.branch_id = last->branch_id;
+        copy.parent_id = last->id;
+        copy.parent_variant = last->swipe_index;
         err = copy_message(tx, &from, &copy);
-        to->id = copy.id;
-        to->swipe_index = copy.swipe_index;
+        last->id = copy.id;
+        last->swipe_index = copy.swipe_index;
     }
     arena_release(&arena);
     return err;
@@ -551,13 +559,16 @@ static enum err copy_behind(struct tx *tx, int64_t from_conversation, int64_t me
 enum err conversation_copy_path(struct tx *tx, int64_t from_id, int64_t upto_id, int64_t to_id,
                                 int64_t trunk_id, int64_t now) {
     struct arena arena;
-    int64_t *path;
+    struct step *path;
     size_t count;
     struct message last = {.conversation_id = to_id, .branch_id = trunk_id, .swipe_index = -1};
     arena_init(&arena);
-    enum err err = path_ids(tx_db(tx), &arena, from_id, upto_id, &path, &count);
-    for (size_t i = count; err == E_OK && i-- > 0;)
-        err = copy_behind(tx, from_id, path[i], &last);
+    enum err err = path_steps(tx_db(tx), &arena, from_id, upto_id, &path, &count);
+    for (size_t i = count; err == E_OK && i-- > 0;) {
+        bool is_followed = i > 0 && path[i - 1].parent_id == path[i].message_id;
+        err = copy_behind(tx, from_id, path[i].message_id,
+                          is_followed ? path[i - 1].parent_variant : -1, &last);
+    }
     if (err == E_OK)
         err = show_end(tx, to_id, last.id, now);
     arena_release(&arena);

@@ -144,20 +144,29 @@ static enum err stretch_read(struct db *db, struct arena *arena, int64_t convers
 }
 
 /* Off the shown path a message before a fork may have another variant chosen than the one this path
- * follows. */
-static enum err show_followed_variants(struct db *db, struct arena *arena, struct message *items,
-                                       size_t count) {
-    for (size_t i = 1; i < count; i++) {
-        const struct message *child = &items[i - 1];
-        if (child->parent_id != items[i].id || child->parent_variant < 0 ||
-            child->parent_variant == items[i].swipe_index)
-            continue;
-        enum err err = message_load(db, arena, items[i].conversation_id, items[i].id,
-                                    child->parent_variant, &items[i]);
-        if (err != E_OK)
-            return err;
+ * follows: its child tells which. */
+static enum err show_followed(struct db *db, struct arena *arena, const struct message *child,
+                              struct message *item) {
+    if (child->parent_id != item->id || child->parent_variant < 0 ||
+        child->parent_variant == item->swipe_index)
+        return E_OK;
+    return message_load(db, arena, item->conversation_id, item->id, child->parent_variant, item);
+}
+
+/* What follows the newest message of a page stands on the page after it. */
+static enum err show_followed_over_the_end(struct db *db, struct arena *arena, int64_t leaf_id,
+                                           int64_t before_id, struct message *newest) {
+    if (before_id <= 0 || newest->swipe_count < 2 || !message_is_on_path(db, before_id, leaf_id))
+        return E_OK;
+    struct message child = {0};
+    struct stmt *s = DB_SQL(db, "SELECT parent_id, parent_variant FROM message WHERE id = :id");
+    bind_id(s, ":id", before_id);
+    if (stmt_row(s)) {
+        child.parent_id = column_id(s, 0);
+        child.parent_variant = column_or(s, 1, -1);
     }
-    return E_OK;
+    enum err err = stmt_done(s);
+    return err != E_OK ? err : show_followed(db, arena, &child, newest);
 }
 
 enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id, int64_t leaf_id,
@@ -175,7 +184,12 @@ enum err message_page(struct db *db, struct arena *arena, int64_t conversation_i
         if (stretch.branch_id == 0 && !stretch_of_leaf(db, conversation_id, leaf_id, &stretch))
             return E_ABSENT;
     } while (stretch_before(db, &stretch));
-    return show_followed_variants(db, arena, *items, *count);
+    enum err err = E_OK;
+    if (*count > 0)
+        err = show_followed_over_the_end(db, arena, leaf_id, before_id, &(*items)[0]);
+    for (size_t i = 1; i < *count && err == E_OK; i++)
+        err = show_followed(db, arena, &(*items)[i - 1], &(*items)[i]);
+    return err;
 }
 
 static int64_t newest_child(struct db *db, int64_t message_id, int64_t place) {

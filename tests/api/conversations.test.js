@@ -258,6 +258,22 @@ test("branch copies a path of many pages, in its order", async () => {
   for (let i = 1; i < copied.length; i++) assert.equal(copied[i].parent_id, copied[i - 1].id);
 });
 
+test("a path that is not shown is read and copied with the variants that it follows, also over the end of a page", async () => {
+  const conversation = await talk();
+  const { reply } = (await say(conversation, "Tell me about the pendulum.")).json;
+  const second = (await t.api("POST", `/conversations/${conversation.id}/messages/${reply.id}/regenerate`)).json.reply;
+  const after = (await say(conversation, "After the second.")).json;
+  assert.equal((await t.api("POST", `/conversations/${conversation.id}/messages/${reply.id}/select`, { swipe: 0 })).status, 200);
+  const whole = await path(conversation, `?branch=${after.reply.id}&limit=100`);
+  assert.equal(whole.at(-3).content, second.content);
+  const one = [];
+  for (let page = await path(conversation, `?branch=${after.reply.id}&limit=1`); page.length; page = await path(conversation, `?branch=${after.reply.id}&limit=1&before=${page[0].id}`)) one.unshift(...page);
+  assert.deepEqual(texts(one), texts(whole));
+  const branch = await t.api("POST", `/conversations/${conversation.id}/branch`, { message_id: after.reply.id });
+  assert.deepEqual(texts(await path(branch.json)), texts(whole));
+  assert.deepEqual((await path(branch.json)).at(-3).swipe, { index: 1, count: 2 });
+});
+
 test("settings merge, judge and reach the prompt", async () => {
   const conversation = await talk();
   const where = `/conversations/${conversation.id}`;
