@@ -1,6 +1,6 @@
 /*
  * The SQL of conversations themselves: lists, settings, trash, unread marks. Their messages are in
- * message_store.c (reading) and message_edit_store.c (changing).
+ * message_store.c (reading), message_edit_store.c (changing) and message_copy_store.c.
  */
 #include "conversation/conversation_store.h"
 

@@ -1,6 +1,6 @@
 /*
- * The SQL of the tree of messages: message_store.c reads it, message_edit_store.c changes it
- * (writer thread).
+ * The SQL of the tree of messages: message_store.c reads it, message_edit_store.c changes it and
+ * message_copy_store.c copies a path of it (writer thread).
  *
  * Two facts carry the tree:
  *   1. Ids grow along every path, because a child is made after its parent. So "older than" is
