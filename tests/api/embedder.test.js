@@ -59,7 +59,7 @@ test("while thousands of sentences are embedded, questions and requests are answ
   await t.stop();
 });
 
-test("on a machine without wide instructions too: a question and a turn do not wait behind the background, and a stop is prompt", { timeout: 180000 }, async (c) => {
+test("on a machine without wide instructions too: a question and a turn do not wait behind the background, and a stop is prompt", { timeout: 180000, skip: isSanitized && "a sanitizer makes plain kernels slower than anybody waits" }, async (c) => {
   const t = await start({ env: { TROUPE_TEST_KERNELS: "plain" } });
   const conversation = await importTalk(t, messagesOf(10, line));
   await indexed(t);
@@ -73,13 +73,13 @@ test("on a machine without wide instructions too: a question and a turn do not w
   const middle = (times) => times.sort((a, b) => a - b)[times.length >> 1];
   const calm = [], busy = [];
   for (let i = 0; i < 5; i++) calm.push(await ask(i));
-  await importTalk(t, messagesOf(isSanitized ? 100 : 2000, line)); // a minute of work and more
+  await importTalk(t, messagesOf(2000, line)); // a minute of work and more
   for (let i = 0; i < 10; i++) busy.push(await ask(i));
   const said = performance.now();
   assert.equal((await t.api("POST", `/conversations/${conversation.id}/messages`, { content: "Are you there?" })).status, 201);
   const turn = performance.now() - said;
   assert.ok((await embedder(t)).vectors_pending > 0, "the background was at work all the time");
-  const limit = isSanitized ? 30000 : 1000;
+  const limit = 1000;
   c.diagnostic(`a question took ${middle(calm).toFixed()} ms alone and ${middle(busy).toFixed()} ms beside the background, a turn ${turn.toFixed()} ms`);
   assert.ok(middle(busy) < limit, `${middle(busy)} ms in the middle: questions wait behind the background`);
   assert.ok(turn < limit, `a turn took ${turn} ms`);
