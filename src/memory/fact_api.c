@@ -80,6 +80,9 @@ static void reply_changed(struct change *change, enum err err, int64_t fact_id) 
     struct memory_fact fact;
     if (err == E_CONFLICT)
         return reply_problem(request, 412, "This memory has been changed since you read it.");
+    if (err == E_LIMIT)
+        return reply_problem(request, 409, "A talk remembers at most %d facts: forget some first.",
+                             FACTS_LIMIT);
     if (err == E_OK)
         err = memory_store_fact(store_reader(), request->arena, fact_id, &fact);
     if (err == E_OK)

@@ -93,6 +93,13 @@ enum err memory_store_fact(struct db *db, struct arena *arena, int64_t id,
     return stmt_done_one(s, is_there);
 }
 
+int64_t memory_store_fact_count(struct db *db, int64_t conversation_id) {
+    struct stmt *s = DB_SQL(db, "SELECT count(*) FROM memory_fact "
+                                "WHERE conversation_id = :conversation");
+    bind_id(s, ":conversation", conversation_id);
+    return stmt_int(s, 0);
+}
+
 enum err memory_store_sources(struct db *db, struct arena *arena, struct memory_fact *fact) {
     int64_t *ids = ARENA_ARRAY(arena, int64_t, SOURCES_LIMIT);
     struct stmt *s = DB_SQL(db, "SELECT message_id FROM memory_source WHERE fact_id = :fact "

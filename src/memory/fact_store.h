@@ -11,6 +11,8 @@ MUST_USE enum err memory_store_facts(struct db *db, struct arena *arena,
 /* Of whomever it is, without its sources; E_ABSENT. */
 MUST_USE enum err memory_store_fact(struct db *db, struct arena *arena, int64_t id,
                                     struct memory_fact *fact);
+/* Of a conversation, those that are over among them. */
+int64_t memory_store_fact_count(struct db *db, int64_t conversation_id);
 /* Fills in sources. */
 MUST_USE enum err memory_store_sources(struct db *db, struct arena *arena,
                                        struct memory_fact *fact);

@@ -104,6 +104,10 @@ static enum err settle(struct tx *tx, struct arena *arena, struct known *known,
 static enum err insert(struct tx *tx, struct arena *arena, struct known *known,
                        struct memory_fact *fact, const struct memory_item *item,
                        struct merge *merge) {
+    if (memory_store_fact_count(tx_db(tx), fact->conversation_id) >= FACTS_LIMIT) {
+        merge->refused++;
+        return str_eq(fact->made_by, STR("person")) ? E_LIMIT : E_OK;
+    }
     enum err err = memory_store_insert(tx, fact);
     if (err == E_OK)
         err = add_sources(tx, fact->id, item);

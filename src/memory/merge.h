@@ -3,6 +3,8 @@
 
 #include "memory/extract.h"
 
+#define FACTS_LIMIT 20000 /* of one talk, those that are over among them: decades of it */
+
 struct merge {
     struct memory_scope scope;
     const char *made_by; /* "model", "rules", "person" */
@@ -12,7 +14,7 @@ struct merge {
     size_t added, repeated, closed, refused;
     int64_t added_id; /* the last that was added, or repeated */
 };
-/* Inside a write. */
+/* Inside a write. A talk that is full learns nothing new (refused); E_LIMIT when a person adds to it. */
 MUST_USE enum err writer_merge(struct tx *tx, const struct memory_items *items,
                                struct merge *merge);
 /* A proposed fact is accepted: it closes what it contradicts, or what it says is over. */

@@ -185,10 +185,47 @@ static void test_ends(void **state) {
     arena_release(&arena);
 }
 
+static enum err writer_fill(struct tx *tx, void *ctx) {
+    (void)ctx;
+    struct stmt *s = DB_SQL(
+        tx_db(tx),
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :limit) "
+        "INSERT INTO memory_fact (id, user_id, character_id, conversation_id, kind, subject, predicate, identity, text, "
+        "    importance, confidence, valid_from, made_by, created_at, updated_at) "
+        "SELECT 1000 + i, 1, 3, 2, 'fact', 'user', 'note', 'user|note|' || i, 'Mia counted to ' || i || '.', "
+        "    0.1, 0.5, 1, 'rules', 1, 1 FROM n");
+    bind_int(s, ":limit", FACTS_LIMIT);
+    return stmt_run(s);
+}
+
+/* What is learnt is let go by, what a person adds is refused in words; nothing of either is kept. */
+static void test_full(void **state) {
+    (void)state;
+    static const struct step step = {"lives_in", "Leeds", "Mia lives in Leeds.", 30};
+    struct job_of_writer job = {
+        .steps = &step,
+        .count = 1,
+        .merge = {.scope = {.user_id = 1, .character_id = 3, .conversation_id = 2},
+                  .made_by = "rules",
+                  .now = 100}};
+    scratch_make();
+    assert_int_equal(store_open(scratch), E_OK);
+    assert_int_equal(store_write_and_wait(writer_make_talk, NULL), E_OK);
+    assert_int_equal(store_write_and_wait(writer_fill, NULL), E_OK);
+    assert_int_equal(store_write_and_wait(writer_steps, &job), E_OK);
+    assert_int_equal(job.merge.refused, 1);
+    job.merge.made_by = "person";
+    assert_int_equal(store_write_and_wait(writer_steps, &job), E_LIMIT);
+    assert_int_equal(job.merge.added, 0);
+    assert_int_equal(memory_store_fact_count(store_reader(), 2), FACTS_LIMIT);
+    store_close();
+    scratch_remove();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identities), cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_read_late), cmocka_unit_test(test_ends)};
+        cmocka_unit_test(test_read_late), cmocka_unit_test(test_ends), cmocka_unit_test(test_full)};
     clock_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
