@@ -73,7 +73,8 @@ CREATE TABLE user (
     id                INTEGER NOT NULL PRIMARY KEY,
     email             TEXT    NOT NULL,           -- as typed
     email_folded      TEXT    NOT NULL UNIQUE,    -- lower case, the name by which people sign in; taken until the row is gone
-    email_verified_at INTEGER,
+    email_verified_at INTEGER,                    -- a link that was sent there came back; NULL: not yet
+    must_verify       INTEGER NOT NULL DEFAULT 0 CHECK (must_verify IN (0, 1)),  -- registered where a verified address is asked for: no sign-in before
     display_name      TEXT    NOT NULL,
     role              TEXT    NOT NULL CHECK (role IN ('owner', 'admin', 'moderator', 'creator', 'member')),
     password_phc      TEXT,                       -- Argon2id PHC string; NULL: no password login
@@ -93,6 +94,7 @@ CREATE TABLE user (
 CREATE INDEX user_erase ON user (erase_at) WHERE erase_at IS NOT NULL;
 CREATE INDEX user_picture ON user (avatar_blob) WHERE avatar_blob IS NOT NULL;  -- is a blob still referred to?
 CREATE UNIQUE INDEX user_owner ON user (role) WHERE role = 'owner' AND deleted_at IS NULL;  -- one owner
+CREATE INDEX user_unverified ON user (created_at) WHERE must_verify = 1;  -- removed after a week: nobody has ever signed in to them
 
 -- What a person takes along: one archive each, in the folder exports/ of the data folder, under the name of the job that made it (person/export.c).
 CREATE TABLE export (
@@ -180,6 +182,45 @@ CREATE TABLE login_failure (
     locked_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX login_failure_old ON login_failure (last_at);
+
+-- How much mail somebody has asked for in the hour that began with the first of it: account/proof.h.
+CREATE TABLE mail_quota (
+    subject  TEXT    NOT NULL PRIMARY KEY,        -- 'account:<hash of the folded e-mail>', 'address:<ip>', 'house'
+    count    INTEGER NOT NULL,
+    began_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mail_quota_old ON mail_quota (began_at);
+
+-- Links that were sent by mail: who shows the token reads the mail of that address. One of a purpose at a time: a newer one replaces it.
+CREATE TABLE email_token (
+    hash         BLOB    NOT NULL PRIMARY KEY,    -- SHA-256 of the token; the token itself is in the mail alone
+    user_id      INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    purpose      TEXT    NOT NULL CHECK (purpose IN ('reset', 'verify')),
+    email_folded TEXT    NOT NULL,                -- where it was sent: proves nothing about another address
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX email_token_of_user ON email_token (user_id, purpose);
+CREATE INDEX email_token_expired ON email_token (expires_at);
+
+-- Mail that the house writes: account/outbox.h. It waits for the relay here, and where there is none it is read here.
+CREATE TABLE mail (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    user_id     INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    kind        TEXT    NOT NULL CHECK (kind IN ('reset', 'verify', 'exists', 'changed', 'test')),
+    recipient   TEXT    NOT NULL,
+    subject     TEXT    NOT NULL,
+    text_sealed BLOB,                             -- under the key file, AES-256-GCM, context = 'mail:<id>'; NULL once it is sent, or of no use any more
+    state       TEXT    NOT NULL CHECK (state IN ('queued', 'resting', 'sent', 'failed', 'expired')),  -- resting: there is no relay
+    attempts    INTEGER NOT NULL DEFAULT 0,       -- by the relay
+    reason      TEXT,                             -- of the last attempt that failed, for a person
+    expires_at  INTEGER NOT NULL,                 -- what it says is over then: not sent any more
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX mail_of_user ON mail (user_id);
+CREATE INDEX mail_old ON mail (created_at);
+CREATE INDEX mail_expiring ON mail (expires_at) WHERE text_sealed IS NOT NULL;
 
 -- Who of the staff did what to whom: written in the transaction of the deed (store/audit.h). Names are looked up, not kept.
 CREATE TABLE audit (

@@ -13,9 +13,11 @@
 
 #include "account/account.h"
 #include "account/account_api.h"
+#include "account/outbox.h"
 #include "admin/admin_api.h"
 #include "admin/health_api.h"
 #include "admin/job_api.h"
+#include "admin/outbox_api.h"
 #include "admin/settings_api.h"
 #include "admin/setup_api.h"
 #include "app_repeat.h"
@@ -36,6 +38,7 @@
 #include "conversation/sweep.h"
 #include "conversation/turn.h"
 #include "fetch/fetch.h"
+#include "fetch/mail.h"
 #include "loop/loop.h"
 #include "loop/mailbox.h"
 #include "loop/notify.h"
@@ -83,49 +86,36 @@ static const struct setting log_setting_rows[] = {
 /* clang-format on */
 
 const struct setting *const app_settings[] = {
-    net_setting_rows,    limit_settings,          account_setting_rows,
-    model_setting_rows,  understudy_setting_rows, embedder_setting_rows,
-    memory_setting_rows, log_setting_rows,        NULL,
+    net_setting_rows,        limit_settings,
+    account_setting_rows,    model_setting_rows,
+    understudy_setting_rows, embedder_setting_rows,
+    memory_setting_rows,     mail_setting_rows,
+    log_setting_rows,        NULL,
 };
 
 static const struct route *const route_tables[] = {
-    health_routes,
-    setup_routes,
-    account_routes,
-    session_routes,
-    profile_routes,
-    people_routes,
-    character_routes,
-    discovery_routes,
-    character_file_routes,
-    knowledge_routes,
-    lore_routes,
-    model_routes,
-    embedder_routes,
-    conversation_routes,
-    preview_routes,
-    import_routes,
-    recall_routes,
-    memory_routes,
-    fact_routes,
-    forget_routes,
-    summary_routes,
-    extract_routes,
-    message_routes,
-    say_routes,
-    live_routes,
-    ws_routes,
-    settings_routes,
-    job_routes,
-    admin_routes,
-    person_routes,
-    openapi_routes,
-    NULL,
+    health_routes,       setup_routes,
+    account_routes,      recovery_routes,
+    session_routes,      profile_routes,
+    people_routes,       character_routes,
+    discovery_routes,    character_file_routes,
+    knowledge_routes,    lore_routes,
+    model_routes,        embedder_routes,
+    conversation_routes, preview_routes,
+    import_routes,       recall_routes,
+    memory_routes,       fact_routes,
+    forget_routes,       summary_routes,
+    extract_routes,      message_routes,
+    say_routes,          live_routes,
+    ws_routes,           settings_routes,
+    job_routes,          outbox_routes,
+    admin_routes,        person_routes,
+    openapi_routes,      NULL,
 };
 
-static const struct job_kind *const job_tables[] = {
-    character_jobs, conversation_jobs, account_jobs, blob_jobs,
-    index_jobs,     memory_jobs,       person_jobs,  NULL};
+static const struct job_kind *const job_tables[] = {character_jobs, conversation_jobs, account_jobs,
+                                                    outbox_jobs,    blob_jobs,         index_jobs,
+                                                    memory_jobs,    person_jobs,       NULL};
 
 /* What can be found by its words and by meaning; a rebuild goes in this order. */
 const struct index_kind *const app_index_kinds[] = {&character_kind,
@@ -322,6 +312,7 @@ static void on_drain(void *ctx) {
     log_info("app", "server is stopping", LF_INT("turns", turn_count()));
     listener_drain();
     job_drain();
+    mail_drain();
     index_drain();
 }
 
@@ -336,6 +327,7 @@ static void stop_features(void) {
     listener_stop();
     room_release_all();
     index_stop();
+    mail_release();
     fetch_release();
     pool_release();
     store_stop();

@@ -12,6 +12,7 @@
 #include "account/account_api.h"
 #include "account/account_store.h"
 #include "account/login.h"
+#include "account/outbox.h"
 #include "base/banned.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -22,6 +23,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "base/zone.h"
+#include "fetch/mail.h"
 #include "store/audit.h"
 #include "store/job.h"
 
@@ -33,11 +35,14 @@
 #define KEY_TOUCH_MS            ((int64_t)60 * 1000)
 #define SETUP_CODE_FOR_MS       ((int64_t)24 * 3600 * 1000)
 #define SWEEP_EVERY_MS          ((int64_t)3600 * 1000)
+#define DAY_MS                  ((int64_t)24 * 3600 * 1000)
 #define TOKEN_LIMIT_BYTES       2048
 #define PASSWORD_CHARACTERS_MAX 1024
 
 struct account_settings account_settings;
 static const char *const registrations[] = {"closed", "invite", "open", NULL};
+enum { VERIFY_OFF, VERIFY_RELAY, VERIFY_ALWAYS };
+static const char *const verifications[] = {"off", "relay", "always", NULL};
 
 /* clang-format off */
 const struct setting account_setting_rows[] = {
@@ -51,6 +56,8 @@ const struct setting account_setting_rows[] = {
      .help = "Days after which a sign-in that is not used ends."},
     {"accounts", "password_min", SETTING_INT, &account_settings.password_min, "8", 8, 128,
      .help = "The shortest password, in characters."},
+    {"accounts", "verify_email", SETTING_CHOICE, &account_settings.verify_email, "relay", .choices = verifications,
+     .help = "Whether those who register without an invitation must confirm their address before they sign in: never, where a relay sends mail (mail.smtp_url), or always: the link then rests in the outbox."},
     {0}};
 /* clang-format on */
 
@@ -192,6 +199,11 @@ struct str account_setup_code(void) {
 bool account_check_setup_code(struct str code) {
     struct str right = str_from(setup_code);
     return right.len > 0 && clock_now_ms() < setup_code_until && crypto_equal(right, code);
+}
+
+bool account_must_verify(void) {
+    return account_settings.verify_email == VERIFY_ALWAYS ||
+           (account_settings.verify_email == VERIFY_RELAY && outbox_has_relay());
 }
 
 /* --- people
@@ -403,17 +415,26 @@ enum err account_start(void) {
     return signing_keys_open();
 }
 
+struct sweeping {
+    struct job *job;
+    int64_t keep_mail_ms;
+};
+
 static enum err writer_sweep(struct tx *tx, void *ctx) {
-    (void)ctx;
-    return account_sweep(tx, clock_now_ms());
+    const struct sweeping *sweeping = ctx;
+    enum err err = account_sweep(tx, clock_now_ms());
+    return err != E_OK ? err : outbox_sweep(tx, sweeping->keep_mail_ms, clock_now_ms());
 }
 
 static void on_swept(enum err err, void *ctx) {
-    job_finish(ctx, err, "what is over could not be removed");
+    struct sweeping *sweeping = ctx;
+    job_finish(sweeping->job, err, "what is over could not be removed");
 }
 
 static void sweep(struct job *job) {
-    store_write(writer_sweep, on_swept, job);
+    struct sweeping *sweeping = ARENA_NEW(&job->arena, struct sweeping);
+    *sweeping = (struct sweeping){job, mail_settings.keep_days * DAY_MS};
+    store_write(writer_sweep, on_swept, sweeping);
 }
 
 const struct job_kind account_jobs[] = {

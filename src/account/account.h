@@ -12,6 +12,7 @@ struct account_settings {
     int64_t session_days;   /* absolute end of a session */
     int64_t idle_days;      /* a session that is not used ends */
     int64_t password_min;   /* characters */
+    int verify_email;       /* index in {"off", "relay", "always"} */
 };
 extern struct account_settings account_settings;
 extern const struct setting account_setting_rows[];
@@ -31,6 +32,8 @@ MUST_USE enum err account_persona(struct db *db, struct arena *arena, int64_t us
  * 0 when the name is their display name, or they have as many personas as one can have. */
 MUST_USE enum err account_persona_named(struct tx *tx, int64_t user_id, struct str name,
                                         int64_t *persona_id);
+/* True when whoever registers without invitation must verify their address before they sign in. */
+bool account_must_verify(void);
 /* True when this persona belongs to this person. */
 bool account_owns_persona(struct db *db, int64_t user_id, int64_t persona_id);
 bool account_is_adult(struct db *db, int64_t user_id);
@@ -55,7 +58,8 @@ bool account_knows(struct str token);
 struct new_user {
     struct str email, display_name, password_phc;
     enum role role;
-    int64_t id; /* out */
+    bool must_verify; /* no sign-in before the address is verified */
+    int64_t id;       /* out */
 };
 MUST_USE enum err account_create(struct tx *tx, struct new_user *user);
 /* The one-time set-up code of this start: made when there is no owner, valid for 24 h, compared in

@@ -8,6 +8,7 @@
 #include "account/account_api.h"
 
 #include "account/login.h"
+#include "account/mail_store.h"
 #include "base/banned.h"
 #include "base/clock.h"
 #include "base/id.h"
@@ -20,6 +21,7 @@
 #define REFRESH_COOKIE "troupe_refresh"
 #define GRACE_MS       ((int64_t)20 * 1000) /* two tabs, or an answer that was lost */
 #define ADULT_YEARS    18
+#define HOUR_MS        ((int64_t)3600 * 1000)
 #define DAY_S          ((int64_t)24 * 3600)
 
 METRIC_LABELLED(logins_good, "troupe_logins_total", "result=\"good\"", "Sign-ins by result.");
@@ -69,6 +71,7 @@ static const struct field user_rows[] = {
     {"avatar_url", FIELD_TEXT, .may_be_null = true, .is_required = true, .help = "Their picture."},
     {"is_adult", FIELD_BOOL, .is_required = true, .help = "They declared an adult age."},
     {"disabled", FIELD_BOOL, .is_required = true, .help = "They may not sign in."},
+    {"email_verified", FIELD_BOOL, .is_required = true, .help = "A link that was sent to the address came back."},
     {"revision", FIELD_INT, .is_required = true, .help = "Raised by every change."},
     {"created_at", FIELD_TIME, .is_required = true, .help = "Since when."},
     {"updated_at", FIELD_TIME, .is_required = true, .help = "Last change."},
@@ -97,6 +100,7 @@ void user_write(struct json *json, const struct user *user) {
                  : str_printf(&arena, "/api/v1/media/" STR_FMT, STR_ARG(user->avatar_blob)));
     JSON_BOOL(json, "is_adult", user->is_adult);
     JSON_BOOL(json, "disabled", user->disabled_at != 0);
+    JSON_BOOL(json, "email_verified", user->email_verified_at != 0);
     JSON_INT(json, "revision", user->revision);
     JSON_TIME(json, "created_at", user->created_at);
     JSON_TIME(json, "updated_at", user->updated_at);
@@ -158,7 +162,25 @@ struct registration {
     struct request *request;
     struct new_user user;
     struct str invite_code; /* STR_NONE where none is needed */
+    struct str email_folded;
+    bool must_verify, is_asked; /* is_asked: the address gets a link, needed or not */
+    struct mailing welcome;     /* where is_asked */
+    struct mailing warning;     /* where must_verify: to whom has that address already */
 };
+
+/* The address has an account: its holder is told, and gets a way in. As seldom as they can ask for
+ * one themselves: a stranger's registrations fill no mailbox. */
+static enum err warn_holder(struct tx *tx, struct registration *registration) {
+    struct arena *arena = registration->request->arena;
+    struct str subject =
+        str_printf(arena, "exists:" STR_FMT,
+                   STR_ARG(failure_subject_account(arena, registration->email_folded)));
+    int64_t wait_ms, holder = correspondent_find(tx_db(tx), registration->email_folded);
+    enum err err = quota_take(tx, subject, 1, HOUR_MS, clock_now_ms(), &wait_ms);
+    if (err == E_OK && holder != 0)
+        err = mailing_write(tx, &registration->warning, holder);
+    return err == E_LIMIT || err == E_ABSENT ? E_OK : err;
+}
 
 /* Invitation and account are one transaction: a code is used up exactly when somebody came in with
  * it. */
@@ -170,7 +192,21 @@ static enum err writer_register(struct tx *tx, void *ctx) {
         err = invite_use(tx, registration->request->arena, registration->invite_code,
                          clock_now_ms(), &role);
     registration->user.role = account_role(role);
-    return err != E_OK ? err : account_create(tx, &registration->user);
+    if (err == E_OK)
+        err = account_create(tx, &registration->user);
+    if (err == E_CONFLICT && registration->must_verify)
+        return warn_holder(tx, registration);
+    if (err == E_OK && registration->is_asked)
+        err = mailing_write(tx, &registration->welcome, registration->user.id);
+    /* Who need not verify does not wait for mail. */
+    return err == E_BUSY && !registration->must_verify ? E_OK : err;
+}
+
+/* Who must verify gets no session yet, and the same answer whether the account was made or was
+ * there: what is true stands in the mail. */
+static void answer_verify_first(struct registration *registration) {
+    log_info("account", "registration waits for its address", LF_ID("user", registration->user.id));
+    reply_empty(registration->request, 202);
 }
 
 static void on_registered(enum err err, void *ctx) {
@@ -182,8 +218,13 @@ static void on_registered(enum err err, void *ctx) {
     if (err == E_CONFLICT)
         return reply_problem(request, 409,
                              "There is an account with this address. Sign in instead.");
+    if (err == E_BUSY)
+        return reply_retry_later(request, 503, 600,
+                                 "This house writes too much mail at the moment. Try again later.");
     if (err != E_OK)
         return reply_error(request, err);
+    if (registration->must_verify)
+        return answer_verify_first(registration);
     log_info("account", "account was made", LF_ID("user", registration->user.id));
     account_reply_signed_in(request, registration->user.id, 201);
 }
@@ -215,8 +256,18 @@ static void register_account(struct request *request) {
         return reply_field_problem(request, "password", "%s", problem);
     struct registration *registration = ARENA_NEW(request->arena, struct registration);
     registration->request = request;
-    registration->user = (struct new_user){
-        .email = body->email, .display_name = body->display_name, .role = ROLE_MEMBER};
+    registration->email_folded = folded;
+    registration->must_verify = account_settings.registration == OPEN &&
+                                body->invite_code.len == 0 && account_must_verify();
+    registration->is_asked =
+        registration->must_verify || (outbox_has_relay() && account_must_verify());
+    struct str language = request_header(request, "accept-language");
+    mailing_prepare(&registration->welcome, request->arena, LETTER_VERIFY, language);
+    mailing_prepare(&registration->warning, request->arena, LETTER_EXISTS, language);
+    registration->user = (struct new_user){.email = body->email,
+                                           .display_name = body->display_name,
+                                           .role = ROLE_MEMBER,
+                                           .must_verify = registration->must_verify};
     registration->invite_code = body->invite_code.len > 0 ? body->invite_code : STR_NONE;
     account_hash_password(request, body->password, register_hashed, registration);
 }
@@ -231,6 +282,7 @@ struct login {
     struct user user;
     struct str email_folded;
     bool is_right;
+    bool is_early;      /* right, but the address must be verified first */
     struct str new_phc; /* when the stored one has another cost */
 };
 
@@ -245,9 +297,11 @@ static enum err writer_login(struct tx *tx, void *ctx) {
     enum err err;
     if (login->is_right) {
         err = failure_clear(tx, account);
-        if (err == E_OK && login->user.erase_at != 0)
+        if (err == E_OK && !login->is_early && login->user.erase_at != 0)
             err = account_return(tx, login->user.id, now);
-        if (err == E_OK)
+        if (err == E_OK && login->user.must_verify && !login->is_early)
+            err = user_need_not_verify(tx, login->user.id);
+        if (err == E_OK && !login->is_early)
             err = writer_grant(tx, &login->grant);
     } else {
         err = failure_add(tx, account, FREE_TRIES_ACCOUNT, LONGEST_WAIT_ACCOUNT, now);
@@ -268,6 +322,10 @@ static void on_login(enum err err, void *ctx) {
         log_warn("account", "sign-in was refused", LF_STR("address", request->address));
         return reply_problem(request, 401, "The address or the password is wrong.");
     }
+    if (login->is_early)
+        return reply_problem(request, 403,
+                             "Confirm your address first: open the link in the mail that was sent "
+                             "to it.");
     log_info("account", "sign-in", LF_ID("user", login->user.id),
              LF_ID("session", login->grant.session.id));
     struct signing_in *in = ARENA_NEW(request->arena, struct signing_in);
@@ -289,6 +347,7 @@ static void on_password_checked(enum err err, bool matches, bool needs_rehash, v
     if (err != E_OK)
         return reply_error(login->request, err);
     login->is_right = matches && login->user.disabled_at == 0;
+    login->is_early = login->user.must_verify && account_must_verify();
     if (login->is_right)
         grant_new(login->request->arena, login->request, login->user.id, &login->grant);
     store_write(writer_login, on_login, login);
@@ -554,7 +613,7 @@ static void jwks(struct request *request) {
 /* clang-format off */
 const struct route account_routes[] = {
     {METHOD_POST, "/api/v1/auth/register", register_account, WHO_ANYONE, .body = register_fields, .body_size = sizeof(struct register_body), .is_costly = true,
-     .tag = "auth", .operation = "register", .summary = "Makes an account and signs in.", .status = 201, .answer = &account_signed_in_shape},
+     .tag = "auth", .operation = "register", .summary = "Makes an account and signs in; where an address must be verified first, answers 202 without a body and sends a link.", .status = 201, .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/login", log_in, WHO_ANYONE, .body = login_fields, .body_size = sizeof(struct login_body), .is_costly = true,
      .tag = "auth", .operation = "login", .summary = "Signs in; the refresh token comes in a cookie.", .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/refresh", refresh, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .operation = "refresh",

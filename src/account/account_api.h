@@ -7,6 +7,7 @@
 
 extern const struct route
     account_routes[]; /* account_api.c: register, login, refresh, logout, age, password, JWKS */
+extern const struct route recovery_routes[]; /* recovery_api.c: links that come by mail */
 extern const struct route session_routes[];  /* session_api.c: sessions, API keys */
 extern const struct route profile_routes[];  /* profile_api.c: me, preferences, personas */
 extern const struct route people_routes[];   /* people_api.c: invites, users */

@@ -9,7 +9,7 @@
 
 #define USER_COLUMNS                                                                                       \
     "id, email, display_name, role, password_phc, avatar_blob, preferences, is_adult, adult_declared_at, " \
-    "disabled_at, revision, created_at, updated_at, erase_at "
+    "disabled_at, revision, created_at, updated_at, erase_at, email_verified_at, must_verify "
 #define PERSONA_COLUMNS \
     "id, name, description, avatar_blob, is_default, revision, created_at, updated_at "
 
@@ -39,6 +39,8 @@ static void user_from_row(struct stmt *s, struct arena *arena, struct user *user
         .created_at = column_time(s, 11),
         .updated_at = column_time(s, 12),
         .erase_at = column_time(s, 13),
+        .email_verified_at = column_time(s, 14),
+        .must_verify = column_bool(s, 15),
     };
 }
 
@@ -122,8 +124,8 @@ enum err user_insert(struct tx *tx, const struct new_user *user, struct str emai
                      struct str role, int64_t now) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
-        "INSERT INTO user (id, email, email_folded, display_name, role, password_phc, created_at, updated_at) "
-        "VALUES (:id, :email, :folded, :name, :role, :phc, :now, :now) "
+        "INSERT INTO user (id, email, email_folded, display_name, role, password_phc, must_verify, created_at, updated_at) "
+        "VALUES (:id, :email, :folded, :name, :role, :phc, :must_verify, :now, :now) "
         "ON CONFLICT DO NOTHING");
     bind_id(s, ":id", user->id);
     bind_str(s, ":email", user->email);
@@ -131,9 +133,16 @@ enum err user_insert(struct tx *tx, const struct new_user *user, struct str emai
     bind_str(s, ":name", user->display_name);
     bind_str(s, ":role", role);
     bind_str(s, ":phc", user->password_phc);
+    bind_bool(s, ":must_verify", user->must_verify);
     bind_time(s, ":now", now);
     enum err err = stmt_run(s);
     return err != E_OK ? err : stmt_changed(s) == 1 ? E_OK : E_CONFLICT;
+}
+
+enum err user_need_not_verify(struct tx *tx, int64_t id) {
+    struct stmt *s = DB_SQL(tx_db(tx), "UPDATE user SET must_verify = 0 WHERE id = :id");
+    bind_id(s, ":id", id);
+    return stmt_run(s);
 }
 
 enum err user_update(struct tx *tx, const struct user_change *c, int64_t now) {

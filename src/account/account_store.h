@@ -8,7 +8,8 @@ struct user {
     int64_t id;
     struct str email, display_name, role, password_phc, avatar_blob, preferences;
     bool is_adult;
-    int64_t adult_declared_at, disabled_at, revision, created_at, updated_at;
+    bool must_verify; /* no sign-in before the address is verified */
+    int64_t email_verified_at, adult_declared_at, disabled_at, revision, created_at, updated_at;
     int64_t erase_at; /* 0: is here */
 };
 
@@ -56,6 +57,8 @@ struct user_change {
 };
 MUST_USE enum err user_insert(struct tx *tx, const struct new_user *user, struct str email_folded,
                               struct str role, int64_t now);
+/* They signed in all the same, because the house does not ask for it any more. */
+MUST_USE enum err user_need_not_verify(struct tx *tx, int64_t id);
 MUST_USE enum err user_update(struct tx *tx, const struct user_change *change, int64_t now);
 
 MUST_USE enum err persona_list(struct db *db, struct arena *arena, int64_t user_id,

@@ -16,6 +16,7 @@
 
 #include "account/account_store.h"
 #include "account/login.h"
+#include "account/mail_store.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "store/audit.h"
@@ -84,7 +85,10 @@ enum err account_erase(struct tx *tx, int64_t user_id) {
     if (err == E_OK) {
         struct str folded = user.email;
         (void)account_email_is_valid(&arena, user.email, &folded);
-        err = failure_clear(tx, failure_subject_account(&arena, folded));
+        struct str account = failure_subject_account(&arena, folded);
+        err = failure_clear(tx, account);
+        if (err == E_OK)
+            err = quota_forget(tx, account);
     }
     if (err == E_OK)
         err = user_erase(tx, user_id);

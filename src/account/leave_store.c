@@ -79,7 +79,7 @@ enum err user_erase_traces(struct tx *tx, int64_t id, bool *more) {
     return err;
 }
 
-/* Personas, sessions, keys, invitations, favourites and lorebooks go with the row (ON DELETE
+/* Personas, sessions, keys, invitations, favourites, lorebooks and mail go with the row (ON DELETE
  * CASCADE). */
 enum err user_erase(struct tx *tx, int64_t id) {
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM user WHERE id = :id AND erase_at IS NOT NULL");

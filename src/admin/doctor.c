@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/keyfile.h"
+#include "fetch/mail.h"
 #include "loop/loop.h"
 #include "loop/mailbox.h"
 #include "loop/pool.h"
@@ -85,6 +86,23 @@ static void look_at_settings(struct doctor *d, struct str problems) {
     for (struct str line; str_next(&problems, '\n', &line);)
         if (line.len > 0)
             bad(d, "settings", STR_FMT, STR_ARG(line));
+}
+
+static void look_at_mail(struct doctor *d) {
+    const char *problem = mail_settings_problem();
+    if (mail_settings.smtp_url.len == 0)
+        note(
+            d, "mail",
+            "there is no relay (mail.smtp_url): links to new passwords rest in the outbox, where an admin reads them");
+    else if (problem != NULL)
+        bad(d, "mail", "%s", problem);
+    else if (net_settings.public_url.len == 0)
+        note(d, "mail",
+             "links in mails lead to http://" STR_FMT
+             ": say under which address people reach this house (net.public_url)",
+             STR_ARG(net_settings.listen));
+    else
+        ok(d, "mail", "it leaves by " STR_FMT, STR_ARG(mail_settings.smtp_url));
 }
 
 static void look_at_clock(struct doctor *d) {
@@ -301,6 +319,7 @@ static void look_at_key_file(struct doctor *d, const char *data) {
 
 void pool_doctor_house(struct doctor *d, const char *data, struct str config_problems) {
     look_at_settings(d, config_problems);
+    look_at_mail(d);
     look_at_clock(d);
     look_at_folder(d, data);
     look_at_key_file(d, data);
@@ -337,6 +356,7 @@ static void look_at_models(struct doctor *d) {
 int doctor_run(const char *data, struct str listen, struct str config_problems) {
     struct doctor doctor = {.tell = print_finding}, *d = &doctor;
     look_at_settings(d, config_problems);
+    look_at_mail(d);
     look_at_clock(d);
     bool has_database = look_at_folder(d, data), is_open = false;
     if (has_database && look_at_key(d, data)) {

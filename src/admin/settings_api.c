@@ -5,7 +5,9 @@
  * A change is judged by its row, stored with a line in the audit log, and then all settings are
  * read again as after SIGHUP: one way in, one order of precedence. What a flag or a variable of the
  * environment says cannot be changed from here: it would come back with the next start, and whoever
- * set it there meant it. Secrets are neither shown nor taken.
+ * set it there meant it. Secrets are neither shown nor taken. What decides where mail goes and
+ * where its links lead (is_owners) is taken from the owner alone: with it an admin could have the
+ * owner's new password sent to themself.
  */
 #include "admin/settings_api.h"
 
@@ -45,6 +47,7 @@ static const struct field setting_rows[] = {
     {"help", FIELD_TEXT, .is_required = true, .help = "What it does, in one sentence."},
     {"needs_restart", FIELD_BOOL, .is_required = true, .help = "A change takes effect with the next start."},
     {"is_secret", FIELD_BOOL, .is_required = true, .help = "Neither shown nor taken here."},
+    {"is_owners", FIELD_BOOL, .is_required = true, .help = "Only the owner changes it."},
     {0}};
 static const struct shape setting_shape = {"Setting", setting_rows, "One setting of the house."};
 /* clang-format on */
@@ -135,6 +138,7 @@ static void setting_write(struct request *request, const struct setting *row,
     JSON_STR(json, "help", str_from(row->help));
     JSON_BOOL(json, "needs_restart", row->needs_restart);
     JSON_BOOL(json, "is_secret", row->is_secret);
+    JSON_BOOL(json, "is_owners", row->is_owners);
     json_object_end(json);
 }
 
@@ -225,9 +229,12 @@ static struct str text_of(const struct setting *row, const struct json_value *va
     }
 }
 
-static const char *why_fixed(const struct setting *row, enum setting_source source) {
+static const char *why_fixed(const struct setting *row, enum setting_source source,
+                             enum role role) {
     if (row->is_secret)
         return "is a secret: it is said in the file or the environment, where nobody can read it from here";
+    if (row->is_owners && role < ROLE_OWNER)
+        return "is the owner's to change: it decides where links lead that open accounts";
     if (source == SOURCE_FLAG)
         return "was said by a flag when the server was started, and can only be changed there";
     if (source == SOURCE_ENVIRONMENT)
@@ -254,7 +261,8 @@ static const char *judge(struct request *request, const struct json_value *membe
     if (index < 0)
         return "is no setting";
     const struct setting *row = config_row(config, (size_t)index);
-    const char *fixed = why_fixed(row, (enum setting_source)config->sources[index]);
+    const char *fixed =
+        why_fixed(row, (enum setting_source)config->sources[index], request->caller.role);
     if (fixed != NULL || json_type(member) == JSON_NULL)
         return fixed;
     change->after = text_of(row, member);

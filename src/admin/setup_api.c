@@ -6,6 +6,7 @@
 #include "admin/setup_api.h"
 
 #include "account/account.h"
+#include "account/outbox.h"
 #include "base/banned.h"
 #include "base/log.h"
 #include "character/character.h"
@@ -26,6 +27,7 @@ static const char *const registrations[] = {"closed", "invite", "open", NULL};
 static const struct field state_rows[] = {
     {"needed", FIELD_BOOL, .is_required = true, .help = "There is no owner yet."},
     {"registration", FIELD_CHOICE, .choices = registrations, .is_required = true, .help = "Who may make an account."},
+    {"sends_mail", FIELD_BOOL, .is_required = true, .help = "Mail leaves this house; else it rests in the outbox, where admins read it."},
     {"version", FIELD_TEXT, .is_required = true, .help = "Of this server."},
     {0}};
 static const struct shape state_shape = {"SetupState", state_rows, "Whether this house is set up."};
@@ -36,6 +38,7 @@ static void state(struct request *request) {
     json_object_begin(json);
     JSON_BOOL(json, "needed", !account_is_set_up());
     JSON_STR(json, "registration", str_from(registrations[account_settings.registration]));
+    JSON_BOOL(json, "sends_mail", outbox_has_relay());
     JSON_STR(json, "version", str_from(TROUPE_VERSION));
     json_object_end(json);
     reply_send(request, 200);

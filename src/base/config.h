@@ -37,6 +37,7 @@ struct setting {
     const char *const *choices; /* of SETTING_CHOICE, NULL-terminated */
     bool needs_restart;         /* a reload (SIGHUP) does not change it */
     bool is_secret;             /* never printed */
+    bool is_owners;             /* in the running house only the owner changes it */
     const char *help;           /* one sentence */
 };
 

@@ -19,12 +19,12 @@ static bool is_missing;
 
 static bool fill(void) {
     library = (struct curl_library){
-        curl_global_init,      curl_global_cleanup,      curl_easy_init,
-        curl_easy_cleanup,     curl_easy_setopt,         curl_easy_getinfo,
-        curl_easy_strerror,    curl_slist_append,        curl_slist_free_all,
-        curl_multi_init,       curl_multi_cleanup,       curl_multi_setopt,
-        curl_multi_add_handle, curl_multi_remove_handle, curl_multi_socket_action,
-        curl_multi_assign,     curl_multi_info_read,
+        curl_global_init,         curl_global_cleanup,   curl_easy_init,
+        curl_easy_cleanup,        curl_easy_setopt,      curl_easy_getinfo,
+        curl_easy_perform,        curl_easy_strerror,    curl_slist_append,
+        curl_slist_free_all,      curl_multi_init,       curl_multi_cleanup,
+        curl_multi_setopt,        curl_multi_add_handle, curl_multi_remove_handle,
+        curl_multi_socket_action, curl_multi_assign,     curl_multi_info_read,
     };
     return true;
 }
@@ -36,12 +36,12 @@ static const char *const NAMES[] = {"libcurl.so.4", "libcurl-gnutls.so.4"};
 
 /* In the order of the members of struct curl_library. */
 static const char *const SYMBOLS[] = {
-    "curl_global_init",      "curl_global_cleanup",      "curl_easy_init",
-    "curl_easy_cleanup",     "curl_easy_setopt",         "curl_easy_getinfo",
-    "curl_easy_strerror",    "curl_slist_append",        "curl_slist_free_all",
-    "curl_multi_init",       "curl_multi_cleanup",       "curl_multi_setopt",
-    "curl_multi_add_handle", "curl_multi_remove_handle", "curl_multi_socket_action",
-    "curl_multi_assign",     "curl_multi_info_read",
+    "curl_global_init",         "curl_global_cleanup",   "curl_easy_init",
+    "curl_easy_cleanup",        "curl_easy_setopt",      "curl_easy_getinfo",
+    "curl_easy_perform",        "curl_easy_strerror",    "curl_slist_append",
+    "curl_slist_free_all",      "curl_multi_init",       "curl_multi_cleanup",
+    "curl_multi_setopt",        "curl_multi_add_handle", "curl_multi_remove_handle",
+    "curl_multi_socket_action", "curl_multi_assign",     "curl_multi_info_read",
 };
 _Static_assert(sizeof(SYMBOLS) / sizeof(SYMBOLS[0]) == sizeof(struct curl_library) / sizeof(void *),
                "a name for every member");

@@ -6,7 +6,8 @@
  * starts one (each costs a stack). They then stay.
  *
  * Kinds of the background share one thread, apart from the others and nice, so that however much of
- * it there is, an answer has every other thread and nearly all of the processor.
+ * it there is, an answer has every other thread and nearly all of the processor. Kinds that wait for
+ * a machine elsewhere (a mail relay) share another: one that stalls holds up nothing else.
  *
  * Why not libuv's pool: it has one queue for everything (a burst of sign-ins would stop file
  * reads), no limits by kind, and its threads are shared with DNS look-ups.
@@ -53,20 +54,29 @@ struct pool_job {
     struct mail mail;
 };
 
+enum lane_name { WORK, BACKGROUND, PATIENT, LANES };
+
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t work_came;
     struct list queue;
     pthread_t threads[THREAD_LIMIT];
     int thread_count, thread_limit, idle_count, waiting_count; /* without the background's */
-    pthread_t background;
-    pthread_cond_t background_came;
-    bool has_background;
+    struct lane {
+        pthread_t thread;
+        pthread_cond_t came;
+        bool is_running;
+    } lanes[LANES]; /* one thread each; WORK has the threads above */
     bool is_open, is_closing;
 } pool;
 
 static void *run_thread(void *ctx);
 static void *run_background(void *ctx);
+static void *run_patient(void *ctx);
+
+static enum lane_name lane_of(const struct pool_kind *kind) {
+    return kind->is_background ? BACKGROUND : kind->is_patient ? PATIENT : WORK;
+}
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -78,7 +88,8 @@ void pool_init(int threads) {
     pool.thread_limit = limit > THREAD_LIMIT ? THREAD_LIMIT : limit;
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.work_came, NULL);
-    pthread_cond_init(&pool.background_came, NULL);
+    for (int i = 0; i < LANES; i++)
+        pthread_cond_init(&pool.lanes[i].came, NULL);
     list_init(&pool.queue);
     pool.is_open = true;
 }
@@ -95,7 +106,7 @@ static void deliver(void *ctx) {
 /* Takes a waiting job out; the caller holds the lock. */
 static void drop_waiting(struct pool_job *job) {
     list_remove(&job->node);
-    pool.waiting_count -= !job->kind->is_background;
+    pool.waiting_count -= lane_of(job->kind) == WORK;
     job->kind->queued--;
     job->err = E_CANCELLED;
     mailbox_post(&job->mail, deliver, job);
@@ -108,14 +119,17 @@ void pool_release(void) {
     LIST_EACH_SAFE(&pool.queue, node)
     drop_waiting(CONTAINER_OF(node, struct pool_job, node));
     pthread_cond_broadcast(&pool.work_came);
-    pthread_cond_signal(&pool.background_came);
+    for (int i = 0; i < LANES; i++)
+        pthread_cond_signal(&pool.lanes[i].came);
     pthread_mutex_unlock(&pool.lock);
     for (int i = 0; i < pool.thread_count; i++)
         pthread_join(pool.threads[i], NULL);
-    if (pool.has_background)
-        pthread_join(pool.background, NULL);
+    for (int i = 0; i < LANES; i++) {
+        if (pool.lanes[i].is_running)
+            pthread_join(pool.lanes[i].thread, NULL);
+        pthread_cond_destroy(&pool.lanes[i].came);
+    }
     pthread_cond_destroy(&pool.work_came);
-    pthread_cond_destroy(&pool.background_came);
     pthread_mutex_destroy(&pool.lock);
     pool.is_open = false;
 }
@@ -149,9 +163,12 @@ static bool has_room(const struct pool_kind *kind) {
     int limit = kind->queue_limit > 0 ? kind->queue_limit : QUEUE_LIMIT_USUAL;
     if (kind->queued >= limit || pool.is_closing)
         return false;
-    if (kind->is_background) {
-        pool.has_background = pool.has_background || start_thread(&pool.background, run_background);
-        return pool.has_background;
+    struct lane *lane = &pool.lanes[lane_of(kind)];
+    if (lane_of(kind) != WORK) {
+        lane->is_running =
+            lane->is_running ||
+            start_thread(&lane->thread, kind->is_background ? run_background : run_patient);
+        return lane->is_running;
     }
     /* A thread that was called but has not woken yet still counts as idle: compare with what waits.
      */
@@ -169,8 +186,9 @@ enum err pool_run(struct pool_kind *kind, pool_work_fn work, pool_done_fn done, 
         made = make_job(kind, work, done, ctx);
         list_add_last(&pool.queue, &made->node);
         kind->queued++;
-        pool.waiting_count += !kind->is_background;
-        pthread_cond_signal(kind->is_background ? &pool.background_came : &pool.work_came);
+        pool.waiting_count += lane_of(kind) == WORK;
+        pthread_cond_signal(lane_of(kind) == WORK ? &pool.work_came
+                                                  : &pool.lanes[lane_of(kind)].came);
         if (job != NULL)
             *job = made;
     }
@@ -194,10 +212,10 @@ static bool may_run(const struct pool_kind *kind) {
     return kind->running_limit <= 0 || kind->running < kind->running_limit;
 }
 
-static struct pool_job *first_runnable(bool is_background) {
+static struct pool_job *first_runnable(enum lane_name lane) {
     LIST_EACH(&pool.queue, node) {
         struct pool_job *job = CONTAINER_OF(node, struct pool_job, node);
-        if (job->kind->is_background == is_background && may_run(job->kind))
+        if (lane_of(job->kind) == lane && may_run(job->kind))
             return job;
     }
     return NULL;
@@ -213,7 +231,7 @@ static void begin(struct pool_job *job) {
 /* Waits for a job and takes it; NULL when the pool closes. The caller holds the lock. */
 static struct pool_job *take_job(void) {
     struct pool_job *job;
-    while ((job = first_runnable(false)) == NULL) {
+    while ((job = first_runnable(WORK)) == NULL) {
         if (pool.is_closing)
             return NULL;
         pool.idle_count++;
@@ -223,21 +241,29 @@ static struct pool_job *take_job(void) {
     begin(job);
     pool.waiting_count--;
     /* A finished job may have freed its kind for several that were passed over. */
-    if (pool.idle_count > 0 && first_runnable(false) != NULL)
+    if (pool.idle_count > 0 && first_runnable(WORK) != NULL)
         pthread_cond_signal(&pool.work_came);
     return job;
 }
 
-/* The same for the background; it has nobody to pass work on to. */
-static struct pool_job *take_background(void) {
+/* The same for a lane of one thread; it has nobody to pass work on to. */
+static struct pool_job *take_of_lane(enum lane_name lane) {
     struct pool_job *job;
-    while ((job = first_runnable(true)) == NULL) {
+    while ((job = first_runnable(lane)) == NULL) {
         if (pool.is_closing)
             return NULL;
-        pthread_cond_wait(&pool.background_came, &pool.lock);
+        pthread_cond_wait(&pool.lanes[lane].came, &pool.lock);
     }
     begin(job);
     return job;
+}
+
+static struct pool_job *take_background(void) {
+    return take_of_lane(BACKGROUND);
+}
+
+static struct pool_job *take_patient(void) {
+    return take_of_lane(PATIENT);
 }
 
 static void run(struct pool_job *(*take)(void)) {
@@ -266,5 +292,11 @@ static void *run_background(void *ctx) {
     (void)ctx;
     setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
     run(take_background);
+    return NULL;
+}
+
+static void *run_patient(void *ctx) {
+    (void)ctx;
+    run(take_patient);
     return NULL;
 }

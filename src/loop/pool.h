@@ -15,6 +15,7 @@ struct pool_kind {
     int running_limit;   /* at most this many at once; 0 for as many as there are threads */
     int queue_limit;     /* more are refused with E_BUSY */
     bool is_background;  /* nobody waits for it: has one thread of its own, at low priority */
+    bool is_patient;     /* waits for a machine elsewhere, not for the processor: one thread too */
     int running, queued; /* the pool's */
 };
 

@@ -64,7 +64,9 @@ const struct setting net_setting_rows[] = {
      .at = &net_settings.public_url,
      .fallback = "",
      .max = 255,
-     .help = "The address that people use, when a proxy stands in front: https://troupe.example"},
+     .is_owners = true, /* links in mails lead there */
+     .help =
+         "The address that people use, when a proxy stands in front, and that links in mails begin with: https://troupe.example"},
     {.section = "net",
      .key = "trusted_proxies",
      .type = SETTING_TEXT,

@@ -180,6 +180,14 @@ static const struct column columns_api_keys[] = {
     {"id", COLUMN_ID}, {"name", COLUMN_TEXT}, {"scopes", COLUMN_TEXT}, {"created_at", COLUMN_TIME}, {"expires_at", COLUMN_TIME},
     {"last_used_at", COLUMN_TIME}, {"revoked_at", COLUMN_TIME}, {0}};
 const struct export_rows export_api_keys = {ask_api_keys, columns_api_keys};
+static struct stmt *ask_mails(struct db *db, int64_t id) {
+    return limited(DB_SQL(db,
+        "SELECT id, kind, recipient, subject, state, attempts, reason, expires_at, created_at, updated_at FROM mail WHERE user_id = :of ORDER BY id LIMIT :limit"), id);
+}
+static const struct column columns_mails[] = {
+    {"id", COLUMN_ID}, {"kind", COLUMN_TEXT}, {"recipient", COLUMN_TEXT}, {"subject", COLUMN_TEXT}, {"state", COLUMN_TEXT}, {"attempts", COLUMN_INT},
+    {"reason", COLUMN_TEXT}, {"expires_at", COLUMN_TIME}, {"created_at", COLUMN_TIME}, {"updated_at", COLUMN_TIME}, {0}};
+const struct export_rows export_mails = {ask_mails, columns_mails};
 static struct stmt *ask_invites(struct db *db, int64_t id) {
     return limited(DB_SQL(db,
         "SELECT id, role, note, uses_left, created_at, expires_at, revoked_at FROM invite WHERE created_by = :of ORDER BY id LIMIT :limit "

@@ -53,7 +53,7 @@ struct export_rows {
 
 /* Of a user id. */
 extern const struct export_rows export_account, export_sessions, export_api_keys, export_invites,
-    export_personas, export_favourites, export_usage, export_audit, export_lorebooks;
+    export_personas, export_favourites, export_usage, export_audit, export_mails, export_lorebooks;
 /* Of a character, a document, a lorebook. */
 extern const struct export_rows export_character, export_revisions, export_documents, export_chunks,
     export_lore_entries;

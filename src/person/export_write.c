@@ -173,6 +173,7 @@ static bool person(struct export *x, struct db *db) {
     rows_file(x, db, "favourites.json", &export_favourites);
     rows_file(x, db, "usage.json", &export_usage);
     rows_file(x, db, "audit.json", &export_audit);
+    rows_file(x, db, "mails.json", &export_mails);
     return true;
 }
 
@@ -401,6 +402,7 @@ static const char readme[] =
     "favourites.json     the characters that you marked\n"
     "usage.json          how much models read and wrote for you, day by day\n"
     "audit.json          what staff did to your account, and what you did as staff\n"
+    "mails.json          the mail that the house wrote to you (not its links)\n"
     "characters/         your characters, those in the trash too. card.json is a Character Card V3,\n"
     "                    which Troupe and many other programs can import; revisions.json is every version\n"
     "                    that was saved; documents/ is what the character knows.\n"

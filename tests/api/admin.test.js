@@ -21,7 +21,7 @@ test("every setting is listed with its kind, bounds, default and origin", async 
   assert.ok(Object.keys(all).length >= 20);
   const age = all["accounts.access_token_s"];
   assert.deepEqual({ ...age, help: "" }, { name: "accounts.access_token_s", type: "int", value: 900, default: 900, stored: null, source: "default", min: 60, max: 86400,
-    unit: "s", help: "", needs_restart: false, is_secret: false });
+    unit: "s", help: "", needs_restart: false, is_secret: false, is_owners: false });
   assert.deepEqual([all["accounts.registration"].type, all["accounts.registration"].value, all["accounts.registration"].source], ["choice", "invite", "flag"]);
   assert.deepEqual(all["accounts.registration"].choices, ["closed", "invite", "open"]);
   assert.ok(Object.values(all).every((item) => item.help.length > 10 && !(item.is_secret && item.value !== null)));

@@ -176,8 +176,9 @@ test("everything about a person is in one archive: account, characters with ever
 // Of every table that has to do with a person: which of its columns are not in the archive, and why.
 const SECRET = "a secret", REMADE = "made again from the rest", INNER = "how the house finds things", OTHERS = "holds cards of other people";
 const LEFT_OUT = {
-  user: { email_folded: INNER, password_phc: SECRET, disabled_at: INNER, token_epoch: SECRET, revision: INNER, deleted_at: INNER, erase_at: INNER },
+  user: { email_folded: INNER, must_verify: INNER, password_phc: SECRET, disabled_at: INNER, token_epoch: SECRET, revision: INNER, deleted_at: INNER, erase_at: INNER },
   persona: { user_id: INNER, revision: INNER },
+  mail: { user_id: INNER, text_sealed: SECRET },
   session: { user_id: INNER }, api_key: { user_id: INNER, hint: SECRET, hash: SECRET }, invite: { code: SECRET, created_by: INNER },
   favourite: { user_id: INNER }, usage: { id: INNER, user_id: INNER, conversation_id: INNER, message_id: INNER, model_id: INNER, outcome: INNER, is_estimated: INNER, first_token_ms: INNER,
     total_ms: INNER, created_at: "as a day" },
@@ -196,7 +197,8 @@ const LEFT_OUT = {
   memory_progress: { conversation_id: INNER, waiting: INNER, queued: INNER, learnt_to: INNER, summed_to: INNER, again_from: INNER, again_to: INNER },
 };
 const NOT_OF_A_PERSON = ["instance", "signing_key", "zeros", "export", "job", "idempotency", "login_failure", "setting", "model", "route", "encoder", "index_queue", "index_rebuild", // the house
-  "refresh_token", // secrets
+  "refresh_token", "email_token", // secrets
+  "mail_quota", // digests, for a day
   "character_tag", "memory_turn", "memory_forgotten", "memory_withheld", // made again, or digests
   "prompt", // OTHERS
   "audit"]; // its own columns, told as was_you
@@ -428,6 +430,8 @@ async function secretive(server) {
   await mia.api("DELETE", `/conversations/${trashed.id}`);
   assert.equal((await importTalk(mia, "Bea", 800, (i) => `Imported grunchling ${i}, ${"and so on ".repeat(i % 50)}.`)).status, 201);
   await archive(mia);
+  await server.api("POST", "/auth/forgot-password", { email: mia.email }, { token: null });
+  await until(async () => (await server.api("GET", "/admin/outbox")).json.items.some((row) => row.recipient === mia.email && row.state === "resting"), "a mail to her");
   const mail = mia.email.toLowerCase();
   return { mia, ada, talk, portrait, words: [...words, mail] };
 }

@@ -31,7 +31,7 @@ describe("every page in every light", () => {
   });
 
   const places = () => ["/", "/discover", chat, character, `${character}/edit`, `${character}/history`, "/character/new", "/profile", "/profile/personas", "/profile/sessions",
-    "/profile/keys", "/profile/data", "/chats", "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/jobs", "/admin/audit", "/admin/doctor", "/setup?step=2", "/setup?step=3", "/nowhere"];
+    "/profile/keys", "/profile/data", "/chats", "/admin", "/admin/people", "/admin/models", "/admin/memory", "/admin/invites", "/admin/settings", "/admin/outbox", "/admin/jobs", "/admin/audit", "/admin/doctor", "/forgotten", "/reset", "/verify", "/setup?step=2", "/setup?step=3", "/nowhere"];
 
   it("pages: no page of the table, no section of the house or of a person is left out", () => {
     const source = (name) => readFileSync(new URL(`../../assets/web/src/${name}`, import.meta.url), "utf8");

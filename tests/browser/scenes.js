@@ -97,6 +97,8 @@ export async function furnish(server, page, chat, model) {
     if (name === "Mia") await settle((method, path, body) => server.api(method, path, body, { token: json.access_token }), api);
   }
   await api("POST", "/admin/models", { name: "The box in the next room", provider: "openai", base_url: `${model}/v1`, model: "small-talk" });
+  await api("POST", "/auth/forgot-password", { email: "tomasz@example.com" });
+  await until(async () => (await api("GET", "/admin/outbox?state=resting")).items.length > 0, "a mail rests in the outbox");
   await api("POST", "/admin/invites", { note: "Anouk" });
   const invite = await api("POST", "/admin/invites", { note: "Noor" });
   return { chat: new URL(chat).pathname, tea: `/chat/${tea}`, character: `/character/${called("Fenella")}`, history: `/character/${tavita}/history`,
@@ -128,6 +130,13 @@ async function importReport(page) {
 export const scenes = [
   { name: "sign-in", at: "/sign-in", out: true, looks: ["dark", "light", "phone"], see: some("form") },
   { name: "register", at: "invite", out: true, looks: ["dark"], see: some("form") },
+  { name: "forgotten", at: "/forgotten", out: true, looks: ["dark", "phone-light"], see: some("form"), act: async (page) => {
+    await page.locator("input[type=email]").fill("mia@example.com");
+    await page.keyboard.press("Enter");
+    await page.locator("main p[role=status]").waitFor();
+  } },
+  { name: "reset", at: "/reset#a-link-of-a-mail", out: true, looks: ["dark", "light"], see: some("form") },
+  { name: "verify", at: "/verify#a-link-of-a-mail", out: true, looks: ["phone"], see: some("main button") },
   { name: "stage", at: "/", looks: ALL, see: some("article"), act: async (page, look) => { if (!look.startsWith("phone")) await page.locator("article").nth(2).hover(); } },
   { name: "discover", at: "/discover", looks: ALL, see: some("article") },
   { name: "discover-nobody", at: "/discover?q=somebody+else", looks: ["dark"], see: (page) => page.getByRole("button", { name: "Show all" }).or(page.locator(".empty")).first().waitFor() },
@@ -181,6 +190,11 @@ export const scenes = [
   { name: "admin-models", at: "/admin/models", looks: ["dark"], see: some("main li h2") },
   { name: "admin-memory", at: "/admin/memory", looks: ["dark"], see: some("main h2") },
   { name: "admin-settings", at: "/admin/settings", looks: ["dark", "phone"], see: some("main input") },
+  { name: "admin-outbox", at: "/admin/outbox", looks: ["dark", "light", "phone", "german"], see: some("main li h2") },
+  { name: "admin-outbox-mail", at: "/admin/outbox", looks: ["dark", "phone-light"], see: some("main li h2"), act: async (page) => {
+    await page.locator("main li button").first().click();
+    await page.locator("dialog pre").waitFor();
+  } },
   { name: "admin-jobs", at: "/admin/jobs", looks: ["dark"], see: some("main li h2") },
   { name: "admin-audit", at: "/admin/audit", looks: ["dark"], see: some("main ol li") },
   { name: "admin-doctor", at: "/admin/doctor", looks: ["dark"], see: some("main ul li") },

@@ -669,6 +669,37 @@ export interface Lorebook {
   updated_at: string;
 }
 
+export interface Mail {
+  /** The mail. */
+  id: string;
+  /** For whom. */
+  user_id: string;
+  /** Why it was written. */
+  kind: 'reset' | 'verify' | 'exists' | 'changed' | 'test';
+  /** The address it goes to. */
+  recipient: string;
+  /** Its subject. */
+  subject: string;
+  /** resting: there is no relay; expired: its link ended before it left. */
+  state: 'queued' | 'resting' | 'sent' | 'failed' | 'expired';
+  /** How often the relay was asked. */
+  attempts: number;
+  /** Why the last attempt failed. */
+  reason: string | null;
+  /** Its text is still there, and you may read it. */
+  is_readable: boolean;
+  /** Its text is still there, but its recipient's role is not below yours. */
+  is_sealed: boolean;
+  /** What it says: only where one mail is asked for. */
+  text?: string | null;
+  /** What it says is over then. */
+  expires_at: string;
+  /** When it was written. */
+  created_at: string;
+  /** When it last moved. */
+  updated_at: string;
+}
+
 export interface Memory {
   /** Pinned first, then by importance. */
   facts: Fact[];
@@ -1158,6 +1189,8 @@ export interface Setting {
   needs_restart: boolean;
   /** Neither shown nor taken here. */
   is_secret: boolean;
+  /** Only the owner changes it. */
+  is_owners: boolean;
 }
 
 export interface SetupState {
@@ -1165,6 +1198,8 @@ export interface SetupState {
   needed: boolean;
   /** Who may make an account. */
   registration: 'closed' | 'invite' | 'open';
+  /** Mail leaves this house; else it rests in the outbox, where admins read it. */
+  sends_mail: boolean;
   /** Of this server. */
   version: string;
 }
@@ -1317,6 +1352,8 @@ export interface User {
   is_adult: boolean;
   /** They may not sign in. */
   disabled: boolean;
+  /** A link that was sent to the address came back. */
+  email_verified: boolean;
   /** Raised by every change. */
   revision: number;
   /** Since when. */

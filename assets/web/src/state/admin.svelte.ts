@@ -2,7 +2,7 @@
 
 import { client } from '../api/client';
 import type { Id, Page } from '../api/common';
-import type { AuditEntry, Doctor, Job, Setting, Stats, User } from '../api/types';
+import type { AuditEntry, Doctor, Job, Mail, Setting, Stats, User } from '../api/types';
 
 /** A list that is read page by page: the first with load(), the next ones with more(). */
 export class Pages<Row extends { id: Id }> {
@@ -36,6 +36,11 @@ export class Pages<Row extends { id: Id }> {
     }
   }
 
+  /** More than the first page is shown: reading that again would take the others away. */
+  get hasMore(): boolean {
+    return this.rows.length > 50;
+  }
+
   put(row: Row): void {
     this.rows = this.rows.map((old) => (old.id === row.id ? row : old));
   }
@@ -47,6 +52,7 @@ class Admin {
   settings = $state.raw<Setting[]>([]);
   people = new Pages<User>('/admin/users');
   jobs = new Pages<Job>('/admin/jobs');
+  outbox = new Pages<Mail>('/admin/outbox');
   audit = new Pages<AuditEntry>('/admin/audit');
 
   async loadStats(): Promise<void> {
@@ -70,6 +76,19 @@ class Admin {
 
   async changePerson(id: Id, change: { role?: User['role']; disabled?: boolean }): Promise<void> {
     this.people.put(await client.patch<User>(`/admin/users/${id}`, change));
+  }
+
+  async readMail(id: Id): Promise<Mail> {
+    return client.get<Mail>(`/admin/outbox/${id}`);
+  }
+
+  async sendMail(id: Id): Promise<void> {
+    this.outbox.put(await client.post<Mail>(`/admin/outbox/${id}/send`));
+  }
+
+  async testMail(): Promise<void> {
+    await client.post<Mail>('/admin/outbox/test');
+    await this.outbox.load();
   }
 
   async steerJob(id: Id, verb: 'retry' | 'cancel'): Promise<void> {

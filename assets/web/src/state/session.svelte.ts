@@ -101,8 +101,17 @@ class Session {
     return answer.has_returned;
   }
 
-  async register(person: { email: string; password: string; display_name: string; invite_code?: string }): Promise<void> {
-    this.enter(await client.post<SignedIn>('/auth/register', person, { anonymous: true }));
+  /** False when the address must be confirmed first: a link is on its way there. */
+  async register(person: { email: string; password: string; display_name: string; invite_code?: string }): Promise<boolean> {
+    const answer = await client.post<SignedIn | undefined>('/auth/register', person, { anonymous: true });
+    if (answer) {
+      this.enter(answer);
+    }
+    return answer !== undefined;
+  }
+
+  async readMe(): Promise<void> {
+    this.user = await client.get<User>('/users/me');
   }
 
   async signOut(): Promise<void> {
