@@ -1,13 +1,17 @@
 // The chat page under a slow processor: how soon a talk of 500 messages is on the screen, how soon it answers a key, what a
-// streaming reply costs, and whether memory grows with what is said. Prints one JSON line.
+// streaming reply costs, and whether memory grows with what is said: while the talk grows to 1,000 messages, and when it is left and
+// opened again. Prints one JSON line.
 //
-// Chromium is slowed down four times (Emulation.setCPUThrottlingRate); the shares are of that slowed core.
+// Chromium is slowed down four times (Emulation.setCPUThrottlingRate); the shares are of that slowed core, in time of the processor and
+// not of the clock, so that other work on the machine does not count.
 //   node tests/bench/web_chat.js
 import { launch, openPage, composer } from "../browser/browser.js";
 import { PASSWORD, start } from "../api/harness.js";
 import { startFake } from "../fakes/endpoint.js";
 
 const MESSAGES = 500;
+const IN_THE_END = 1000;
+const VISITS = 5; // of the whole talk, one after the other
 const THROTTLE = 4;
 const TOKENS = 600; // of a reply, at 100 a second
 const STREAM_MS = 5000; // of its middle
@@ -31,12 +35,24 @@ try {
 async function talk(count) {
   const character = (await server.api("GET", "/characters")).json.items[0];
   const made = (await server.api("POST", "/conversations", { character_ids: [character.id] })).json;
-  for (let at = 0; at < count; at += 1) {
+  await grow(made.id, 0, count);
+  return made.id;
+}
+
+async function grow(id, from, to) {
+  for (let at = from; at < to; at += 1) {
     const content = `*She turns page ${at}.* "There is **more** of it," she says, and reads on: ${"a line of some length that wraps on a phone. ".repeat(1 + (at % 4))}`;
-    const answer = await server.api("POST", `/conversations/${made.id}/messages`, { content, reply: false });
+    const answer = await server.api("POST", `/conversations/${id}/messages`, { content, reply: false });
     if (answer.status >= 300) throw new Error(answer.text);
   }
-  return made.id;
+}
+
+/** Up, page by page, until so many messages are there. */
+function readToTheStart(page, least) {
+  return page.waitForFunction((wanted) => {
+    document.querySelector(".scroller").scrollTop = 0;
+    return document.querySelectorAll("li.message").length >= wanted;
+  }, least, { polling: 100, timeout: 120000 });
 }
 
 async function measure(id) {
@@ -58,7 +74,7 @@ async function measure(id) {
   await page.keyboard.press("Enter");
   await page.locator("li.message").first().waitFor();
   const devtools = await context.newCDPSession(page);
-  await devtools.send("Performance.enable");
+  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
   await devtools.send("Emulation.setCPUThrottlingRate", { rate: THROTTLE });
   const metric = async (name) => (await devtools.send("Performance.getMetrics")).metrics.find((row) => row.name === name).value;
 
@@ -67,10 +83,7 @@ async function measure(id) {
   await page.waitForTimeout(1500);
   const largestPaint = await page.evaluate(() => Math.max(...window.paints));
 
-  while ((await page.locator("li.message").count()) < MESSAGES) {
-    await page.locator(".scroller").evaluate((scroller) => { scroller.scrollTop = 0; });
-    await page.waitForTimeout(300);
-  }
+  await readToTheStart(page, MESSAGES);
   await page.locator(".scroller").evaluate((scroller) => { scroller.scrollTop = scroller.scrollHeight; });
   await page.waitForTimeout(500);
   await page.evaluate(() => { window.slow = []; });
@@ -93,9 +106,30 @@ async function measure(id) {
     await composer(page).fill("And more of it, please, as long as you can.");
   }
   const grown = (await heap()) - before;
+  await devtools.send("Emulation.setCPUThrottlingRate", { rate: 1 });
+
+  // The talk grows under the eyes of the reader; then it is left and opened again, all of it, a few times.
+  const count = () => page.locator("li.message").count();
+  const half = { heap: await heap(), messages: await count() };
+  await grow(id, half.messages, IN_THE_END);
+  await page.waitForFunction((least) => document.querySelectorAll("li.message").length >= least, IN_THE_END);
+  const whole = { heap: await heap(), messages: await count() };
+  const left = [];
+  for (let visit = 0; visit < VISITS; visit += 1) {
+    await page.evaluate(() => document.querySelector('a[href="/"], a[href="/chats"]').click());
+    await page.locator("li.message").first().waitFor({ state: "detached" });
+    left.push(await heap());
+    await page.goBack();
+    await page.locator("li.message").first().waitFor();
+    await readToTheStart(page, IN_THE_END);
+  }
+  const again = await heap();
   await context.close();
+  const kb = (bytes) => Math.round(bytes / 1024);
   return {
     largest_paint_ms: Math.round(largestPaint), slowest_key_ms: Math.round(Math.max(...typing)), middle_key_ms: Math.round([...typing].sort((a, b) => a - b)[typing.length >> 1]),
-    streaming_share: Number((busy / over).toFixed(3)), heap_grown_kb: Math.round(grown / 1024), heap_kb: Math.round(before / 1024),
+    streaming_share: Number((busy / over).toFixed(3)), heap_grown_kb: kb(grown), heap_kb: kb(before),
+    heap_1000_kb: kb(whole.heap), heap_message_kb: Number(((whole.heap - half.heap) / 1024 / (whole.messages - half.messages)).toFixed(1)),
+    heap_opened_again_kb: kb(again), heap_left_kb: left.map(kb),
   };
 }

@@ -229,34 +229,37 @@ const SPEECH: Record<string, string> = { '"': '"', '“': '”', '„': '“', '
 
 export function parseInline(source: string, depth = 0, growing = false): Inline[] {
   const nodes: Inline[] = [];
-  let plain = '';
+  let plain = ''; // what was cut out around escapes
+  let from = 0; // of the run that is cut next: letter by letter it would stay a chain of letters in memory
   let at = 0;
   // A mark that found no partner once finds none later either, up to the same end: this keeps hostile input linear.
   const hopeless = new Set<string>();
   const flush = (): void => {
-    if (plain !== '') {
-      nodes.push({ kind: 'text', text: plain });
+    const text = plain + source.slice(from, at);
+    if (text !== '') {
+      nodes.push({ kind: 'text', text });
       plain = '';
     }
   };
   while (at < source.length) {
     const char = source[at] ?? '';
     if (char === '\\' && /[\\*_~|`"[\]()#>!-]/.test(source[at + 1] ?? '')) {
-      plain += source[at + 1] ?? '';
+      plain += source.slice(from, at) + (source[at + 1] ?? '');
       at += 2;
+      from = at;
       continue;
     }
     const found = depth < DEPTH_LIMIT ? readInline(source, at, depth, growing, hopeless) : null;
     if (found) {
       flush();
       nodes.push(found.node);
-      at = found.end;
+      at = from = found.end;
     } else if (char === '\n') {
       flush();
       nodes.push({ kind: 'break' });
       at += 1;
+      from = at;
     } else {
-      plain += char;
       at += 1;
     }
   }
