@@ -72,6 +72,35 @@ describe("writing a character", () => {
     assert.equal(entries[0].extensions.other, 1);
   });
 
+  it("editor: what was begun and not saved is there after leaving the page, can be thrown away, and had back", async () => {
+    const kept = () => page.evaluate((name) => localStorage.getItem(`troupe.draft.form.character.${name}`) ?? "", id);
+    const nickname = page.getByLabel("Tagline");
+    await page.goto(`${server.url}/character/${id}/edit`);
+    await nickname.fill("Begun on a train");
+    await page.getByRole("link", { name: "Chats", exact: true }).click();
+    await page.getByRole("heading", { level: 1, name: "Chats" }).waitFor();
+    assert.match(await kept(), /Begun on a train/);
+    await page.goto(`${server.url}/character/${id}/edit`);
+    await page.getByText("This is what you began and did not save.").waitFor();
+    assert.equal(await nickname.inputValue(), "Begun on a train");
+    assert.deepEqual(await axe(page, "begun"), []);
+    await page.getByRole("link", { name: "Cancel" }).first().click();
+    await page.getByText("Your changes were thrown away.").waitFor();
+    await page.waitForURL(new RegExp(`/character/${id}$`));
+    assert.equal(await kept(), "");
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.waitForURL(/\/edit$/);
+    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((input) => input.value === "Begun on a train"));
+    await page.getByRole("button", { name: "Throw it away" }).click();
+    assert.equal(await nickname.inputValue(), "");
+    await nickname.fill("Kept for good");
+    await page.getByRole("button", { name: "Save" }).first().click();
+    await page.waitForURL(new RegExp(`/character/${id}$`));
+    assert.equal(await kept(), "");
+    assert.equal((await server.api("GET", `/characters/${id}`)).json.tagline, "Kept for good");
+    assert.deepEqual(faults, []);
+  });
+
   it("editor: a character is given a document, and it is taken away again", async () => {
     await page.goto(`${server.url}/character/${id}/edit`);
     await page.locator("section[aria-labelledby=knowledge] input[type=file]").setInputFiles({ name: "stars.md", mimeType: "text/markdown", buffer: Buffer.from("# Stars\n\nThere are four thousand.\n\n# Moons\n\nOne.") });
