@@ -46,6 +46,7 @@ static const struct field import_item_rows[] = {
     {"status", FIELD_CHOICE, .choices = import_states, .is_required = true, .help = "What became of it."},
     {"character", FIELD_OBJECT, .shape = &character_shape, .help = "The new character, private."},
     {"error", FIELD_TEXT, .help = "Why it was not taken."},
+    {"may_retry", FIELD_BOOL, .help = "Of an error: it is not about the file itself, trying again may help."},
     {"warnings", FIELD_TEXTS, .is_required = true, .help = "What was odd, and what was done about it."},
     {0}};
 static const struct shape import_item_shape = {"ImportedFile", import_item_rows, "What became of one file."};
@@ -179,6 +180,7 @@ static void put_avatar(struct request *request) {
 struct imported {
     struct str file;
     const char *error; /* NULL: it was taken */
+    bool may_retry;    /* of an error: it is not about the file itself */
     int64_t id;
     const char *warnings[CARD_WARNINGS_LIMIT];
     size_t warning_count;
@@ -214,8 +216,10 @@ static void write_imported(struct json *json, struct request *request,
         json_key(json, STR("character"));
         character_write(json, &character, err == E_OK ? &book : NULL);
     }
-    if (item->error)
+    if (item->error) {
         JSON_STR(json, "error", str_from(item->error));
+        JSON_BOOL(json, "may_retry", item->may_retry);
+    }
     JSON_ARRAY(json, "warnings");
     for (size_t i = 0; i < item->warning_count; i++)
         json_write_str(json, str_from(item->warnings[i]));
@@ -234,9 +238,10 @@ static void reply_report(struct import *import) {
     reply_send(import->request, 200);
 }
 
-static void file_done(struct import *import, const char *error) {
+static void file_done(struct import *import, enum err err, const char *error) {
     struct imported *item = &import->items[import->next++];
     item->error = error;
+    item->may_retry = err == E_BUSY || err == E_STORAGE;
     arena_release(&import->arena);
     take_next(import);
 }
@@ -267,7 +272,7 @@ static void on_imported(enum err err, void *ctx) {
     item->id = card->character.id;
     item->warning_count = err == E_OK ? card->warning_count : 0;
     memcpy(item->warnings, card->warnings, sizeof(item->warnings));
-    file_done(import, err == E_OK ? NULL : sentence_for(err));
+    file_done(import, err, err == E_OK ? NULL : sentence_for(err));
 }
 
 static void pool_read_file(void *ctx) {
@@ -284,9 +289,9 @@ static void pool_read_file(void *ctx) {
 static void on_file_read(enum err err, void *ctx) {
     struct import *import = ctx;
     if (err != E_OK)
-        return file_done(import, sentence_for(err));
+        return file_done(import, err, sentence_for(err));
     if (import->err != E_OK)
-        return file_done(import, import->problem);
+        return file_done(import, import->err, import->problem);
     store_write(writer_import, on_imported, import);
 }
 
@@ -295,7 +300,7 @@ static void take_next(struct import *import) {
         return reply_report(import);
     arena_init(&import->arena);
     if (pool_run(&import_kind, pool_read_file, on_file_read, import, NULL) != E_OK)
-        file_done(import, sentence_for(E_BUSY));
+        file_done(import, E_BUSY, sentence_for(E_BUSY));
 }
 
 /* All parts that are files. False: the body is no form, and that has been answered. */

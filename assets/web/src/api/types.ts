@@ -506,6 +506,8 @@ export interface ImportedFile {
   character?: Character;
   /** Why it was not taken. */
   error?: string;
+  /** Of an error: it is not about the file itself, trying again may help. */
+  may_retry?: boolean;
   /** What was odd, and what was done about it. */
   warnings: string[];
 }

@@ -38,6 +38,8 @@ export class CardRow {
   /** Why it did not join: in the server's words, or one of ours. */
   reason = $state('');
   fault = $state<'' | 'gone' | 'large'>('');
+  /** Trying again may help: it was not refused for what it is. */
+  mayRetry = $state(true);
   /** What it was sent with, until that is answered. */
   batch: Batch | null = null;
 
@@ -52,10 +54,12 @@ export class CardRow {
     this.character = item?.character ? { id: item.character.id, name: item.character.name } : null;
     this.warnings = item?.warnings ?? [];
     this.reason = item?.error ?? '';
+    this.mayRetry = item?.may_retry ?? true;
   }
 
   fail(fault: CardRow['fault'], reason = ''): void {
     this.state = 'failed';
+    this.mayRetry = fault !== 'large';
     this.fault = fault;
     this.reason = reason;
   }
@@ -92,9 +96,13 @@ class Imports {
     await this.#run();
   }
 
-  /** Once more, what failed or was stopped. */
+  /** What was stopped, or failed for a reason that may pass. */
+  get retriable(): CardRow[] {
+    return this.rows.filter((row) => row.state === 'stopped' || (row.state === 'failed' && row.mayRetry));
+  }
+
   async again(): Promise<void> {
-    this.rows.filter((row) => row.state === 'failed' || row.state === 'stopped').forEach((row) => row.again());
+    this.retriable.forEach((row) => row.again());
     await this.#run();
   }
 
