@@ -14,7 +14,8 @@
  * Whoever breaks off the call before it is answered cancels it: they would not learn what became of
  * their messages. Then, and when a slice fails, what was written is deleted at once, slice by slice,
  * before the call counts as over; what a crash leaves goes with the next sweep of the trash. Only
- * who breaks off while the last write is under way may find the talk there.
+ * who breaks off while the last write is under way may find the talk there. A proxy whose patience
+ * ends cancels as well: a hundred thousand messages take some ten seconds.
  *
  * Ids are new and grow in the order of the array, which is the order of the talk; moments are those
  * of the sender, and may lie years back.

@@ -1,8 +1,8 @@
 // Talks on their way in from files, one after the other, and what became of each.
 //
 // How far a talk is: first which share of it has been sent, then how many of its messages the server has stored, which it tells by socket.
-// Its events name no file, so the talk that is being sent is known by its number of messages. Breaking off the call cancels it there; only
-// when the last message was stored already does the talk come all the same, and then it goes to the trash.
+// Its events name no file, so the talk that is being sent takes the first whose number of messages is its own. Breaking off the call cancels
+// it there; only when the last message was stored already does the talk come all the same: then it is shown as there, and can be taken back.
 
 import { client, reasonOf } from '../api/client';
 import type { Id } from '../api/common';
@@ -27,6 +27,8 @@ export interface TalkRow {
   /** While it is sent: shares from 0 to 1; stored is null before the server begins. */
   sent: number;
   stored: number | null;
+  /** What the server calls this import, once it has told of it. */
+  job: Id | null;
   reason: string;
   /** When it is there. */
   made: Conversation | null;
@@ -53,7 +55,7 @@ export class TalkImport {
       const at = 'at' in rest ? rest.at : 0;
       this.rows = [
         ...this.rows,
-        { key: this.#next++, file: file.name, text, talk, fault, at, state: 'ready', sent: 0, stored: null, reason: '', made: null, memory: null },
+        { key: this.#next++, file: file.name, text, talk, fault, at, state: 'ready', sent: 0, stored: null, job: null, reason: '', made: null, memory: null },
       ];
     }
   }
@@ -80,7 +82,7 @@ export class TalkImport {
   }
 
   async #sendOne(row: TalkRow, signal: AbortSignal): Promise<void> {
-    this.#put(row.key, () => ({ state: 'sending', sent: 0, stored: null }));
+    this.#put(row.key, () => ({ state: 'sending', sent: 0, stored: null, job: null }));
     const onsent = (sent: number): void => this.#put(row.key, () => ({ sent }));
     try {
       const { conversation } = await client.post<ImportedConversation>('/conversations/import', row.talk?.body, { signal, onsent });
@@ -96,19 +98,13 @@ export class TalkImport {
   }
 
   #hear(job: JobProgress): void {
-    const row = this.rows.find(({ state, talk }) => talk?.messages === job.total && (state === 'sending' || state === 'cancelled'));
+    const known = this.rows.find((row) => row.job === job.id);
+    const row = known ?? this.rows.find(({ state, talk, job: taken }) => state === 'sending' && taken === null && talk?.messages === job.total && job.state === 'running');
     if (row?.state === 'sending') {
-      this.#put(row.key, () => ({ stored: job.progress / (job.total ?? 1) }));
-    } else if (row && job.state === 'done') {
-      void attempt(() => this.#tooLate(row.key, job.id));
+      this.#put(row.key, () => ({ job: job.id, stored: job.progress / (job.total ?? 1) }));
+    } else if (row?.state === 'cancelled' && job.state === 'done') {
+      void attempt(async () => this.#arrived(row.key, await client.get<Conversation>(`/conversations/${job.id}`)));
     }
-  }
-
-  /** It was cancelled when everything was stored already. */
-  async #tooLate(key: number, id: Id): Promise<void> {
-    const made = await client.get<Conversation>(`/conversations/${id}`);
-    this.#put(key, () => ({ made, memory: new Remembered(id) }));
-    await this.takeBack(key);
   }
 
   /** Into the trash, and out of it. */
