@@ -30,7 +30,8 @@
 #define STRETCH_LINES    5  /* that a stretch adds to the full summary by rules */
 #define FULL_LINES       40 /* of the full summary by rules */
 #define LINE_CHARACTERS  200
-#define TEXT_CHARACTERS  6000 /* of what a model answers */
+#define TEXT_CHARACTERS  6000  /* of what a model answers */
+#define EDITED_BYTES     20000 /* of a summary that a person wrote and talk goes on from */
 #define SENTENCES_LIMIT  400
 #define STEMS_LIMIT      24
 #define QUESTION_BYTES   ((size_t)256 << 10)
@@ -151,8 +152,17 @@ static struct str told(struct arena *arena, const struct sentence *sentences, si
     return text;
 }
 
+/* What a person wrote stays as it is; what happened since stands below it, until it is as long as a
+ * summary may be. */
+static struct str edited_with(struct arena *arena, struct str before, struct str added) {
+    struct str both = str_printf(arena, STR_FMT "\n" STR_FMT, STR_ARG(before), STR_ARG(added));
+    return both.len <= EDITED_BYTES ? both : before;
+}
+
 /* The lines of the full summary and the new ones; the least of them go when there are too many. */
 static struct str rolled(struct arena *arena, struct str before, struct str added, bool is_edited) {
+    if (is_edited)
+        return edited_with(arena, before, added);
     struct str both =
         before.len == 0 ? added
                         : str_printf(arena, STR_FMT "\n" STR_FMT, STR_ARG(before), STR_ARG(added));
@@ -164,7 +174,7 @@ static struct str rolled(struct arena *arena, struct str before, struct str adde
         read_stems(arena, &lines[count]);
         count++;
     }
-    if (is_edited || count <= FULL_LINES)
+    if (count <= FULL_LINES)
         return both;
     score_sentences(lines, count);
     count = best_of(lines, count, FULL_LINES);
@@ -402,8 +412,7 @@ bool summary_read(struct arena *arena, struct str answer, const struct summary_w
     if (recent.len > 0)
         result->recent = recent;
     if (work->full.is_edited && recent.len > 0)
-        result->full =
-            str_printf(arena, STR_FMT "\n" STR_FMT, STR_ARG(work->full.text), STR_ARG(recent));
+        result->full = edited_with(arena, work->full.text, recent);
     else if (full.len > 0)
         result->full = full;
     if (relationship.len > 0 && !work->relationship.is_edited)

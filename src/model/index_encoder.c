@@ -13,7 +13,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/crypto.h"
 #include "base/keyfile.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -92,16 +91,6 @@ bool encoder_is_usable(const struct encoder *encoder) {
 
 /* --- endpoints -------------------------------------------------------------------------------- */
 
-struct secret {
-    char *at;
-    size_t len;
-};
-
-static void wipe(void *ctx) {
-    struct secret *secret = ctx;
-    explicit_bzero(secret->at, secret->len);
-}
-
 enum err encoder_endpoint(struct arena *arena, const struct encoder_row *row,
                           struct embed_endpoint *endpoint) {
     *endpoint = (struct embed_endpoint){.base_url = str_dup(arena, row->base_url),
@@ -109,12 +98,7 @@ enum err encoder_endpoint(struct arena *arena, const struct encoder_row *row,
     if (row->key_sealed.len == 0)
         return E_OK;
     struct str context = str_printf(arena, "encoder:" STR_FMT, STR_ARG(row->base_url));
-    if (crypto_open(arena, keyfile_key(), context, row->key_sealed, &endpoint->api_key) != E_OK)
-        return E_DENIED;
-    struct secret *secret = ARENA_NEW(arena, struct secret);
-    *secret = (struct secret){(char *)endpoint->api_key.at, endpoint->api_key.len};
-    arena_on_release(arena, wipe, secret);
-    return E_OK;
+    return keyfile_unseal(arena, context, row->key_sealed, &endpoint->api_key);
 }
 
 void encoder_failed(struct encoder *encoder, enum err err, int64_t retry_after_ms,
@@ -128,7 +112,7 @@ void encoder_failed(struct encoder *encoder, enum err err, int64_t retry_after_m
     encoder->rests_until_us =
         clock_mono_us() + (rest_ms < REST_LIMIT_MS ? rest_ms : REST_LIMIT_MS) * 1000;
     struct str words =
-        detail.len ? text_cut(detail, sizeof encoder->trouble - 1) : str_from(err_word(err));
+        detail.len ? text_cut_bytes(detail, sizeof encoder->trouble - 1) : str_from(err_word(err));
     snprintf(encoder->trouble, sizeof encoder->trouble, STR_FMT, STR_ARG(words));
     log_warn("index", "vectors could not be made; the endpoint is left alone for a while",
              LF_STR("provider", encoder->row.provider), LF_Z("error", err_word(err)),
