@@ -233,22 +233,22 @@ static const struct column columns_audit[] = {
 const struct export_rows export_audit = {ask_audit, columns_audit};
 static struct stmt *ask_lorebooks(struct db *db, int64_t id) {
     return limited(DB_SQL(db,
-        "SELECT id, name, description, scan_depth, token_budget, recursive_scanning, extensions, created_at, updated_at FROM lorebook "
+        "SELECT id, name, description, scan_depth, token_budget, recursive_scanning, extensions, unknown, created_at, updated_at FROM lorebook "
         "WHERE owner_id = :of AND character_id IS NULL ORDER BY id LIMIT :limit"), id);
 }
 static const struct column columns_lorebooks[] = {
     {"id", COLUMN_ID}, {"name", COLUMN_TEXT}, {"description", COLUMN_TEXT}, {"scan_depth", COLUMN_INT}, {"token_budget", COLUMN_INT},
-    {"recursive_scanning", COLUMN_BOOL}, {"extensions", COLUMN_JSON}, {"created_at", COLUMN_TIME}, {"updated_at", COLUMN_TIME}, {0}};
+    {"recursive_scanning", COLUMN_BOOL}, {"extensions", COLUMN_JSON}, {"unknown", COLUMN_JSON}, {"created_at", COLUMN_TIME}, {"updated_at", COLUMN_TIME}, {0}};
 const struct export_rows export_lorebooks = {ask_lorebooks, columns_lorebooks};
 static struct stmt *ask_lore_entries(struct db *db, int64_t id) {
     return of(DB_SQL(db,
         "SELECT id, keys, secondary_keys, content, name, comment, enabled, constant, selective, case_sensitive, use_regex, insertion_order, priority, "
-        "  position, extensions FROM lore_entry WHERE lorebook_id = :of ORDER BY place"), id);
+        "  position, extensions, unknown FROM lore_entry WHERE lorebook_id = :of ORDER BY place"), id);
 }
 static const struct column columns_lore_entries[] = {
     {"id", COLUMN_ID}, {"keys", COLUMN_JSON}, {"secondary_keys", COLUMN_JSON}, {"content", COLUMN_TEXT}, {"name", COLUMN_TEXT}, {"comment", COLUMN_TEXT},
     {"enabled", COLUMN_BOOL}, {"constant", COLUMN_BOOL}, {"selective", COLUMN_BOOL}, {"case_sensitive", COLUMN_BOOL}, {"use_regex", COLUMN_BOOL},
-    {"insertion_order", COLUMN_REAL}, {"priority", COLUMN_REAL}, {"position", COLUMN_TEXT}, {"extensions", COLUMN_JSON}, {0}};
+    {"insertion_order", COLUMN_REAL}, {"priority", COLUMN_REAL}, {"position", COLUMN_TEXT}, {"extensions", COLUMN_JSON}, {"unknown", COLUMN_JSON}, {0}};
 const struct export_rows export_lore_entries = {ask_lore_entries, columns_lore_entries};
 
 static struct stmt *ask_character(struct db *db, int64_t id) {

@@ -173,6 +173,25 @@ test("everything about a person is in one archive: account, characters with ever
   assert.ok((await t.api("GET", "/admin/stats")).json.storage.archives_bytes >= ready.bytes, "the house knows what archives take");
 });
 
+test("lorebooks that belong to no character are taken along with their entries", async () => {
+  let server = await start();
+  const mia = await person(server);
+  await server.stop({ keep: true });
+  // No route makes such a book yet; the table may hold them.
+  sql(server, `INSERT INTO lorebook (id, owner_id, name, unknown, created_at, updated_at) VALUES (${idNumber(mia.user.id)}, ${idNumber(mia.user.id)}, 'The harbour', '{"odd":1}', 1, 1);
+    INSERT INTO lore_entry (id, lorebook_id, place, keys, content) VALUES (1, ${idNumber(mia.user.id)}, 0, '["tide"]', 'It turns at noon.'), (2, ${idNumber(mia.user.id)}, 1, '["lamp"]', 'It is lit.')`);
+  server = await serve({ dir: server.dir });
+  try {
+    const { token } = await server.login(mia.email);
+    const again = { api: (method, path, body) => server.api(method, path, body, { token }) };
+    await archive(again);
+    const [book] = json(await unpacked(again), "lorebooks.json");
+    assert.deepEqual([book.name, book.unknown, book.entries.map((entry) => [entry.keys, entry.content])], ["The harbour", { odd: 1 }, [[["tide"], "It turns at noon."], [["lamp"], "It is lit."]]]);
+  } finally {
+    await server.stop();
+  }
+});
+
 // Of every table that has to do with a person: which of its columns are not in the archive, and why.
 const SECRET = "a secret", REMADE = "made again from the rest", INNER = "how the house finds things", OTHERS = "holds cards of other people";
 const LEFT_OUT = {
@@ -187,7 +206,7 @@ const LEFT_OUT = {
     source: "card", extensions: "card", unknown: "card", vrm_id: INNER },
   character_revision: { character_id: INNER, saved_by: INNER },
   knowledge_document: { character_id: INNER, chunk_count: INNER, added_by: INNER }, knowledge_chunk: { id: INNER, document_id: INNER, character_id: INNER, place: INNER },
-  lorebook: { owner_id: INNER, character_id: INNER, unknown: INNER }, lore_entry: { lorebook_id: INNER, place: INNER, unknown: INNER },
+  lorebook: { owner_id: INNER, character_id: INNER }, lore_entry: { lorebook_id: INNER, place: INNER },
   conversation: { owner_id: INNER, last_line: REMADE, revision: INNER }, conversation_character: { conversation_id: INNER, place: INNER },
   branch: { conversation_id: INNER }, message: { conversation_id: INNER, variant_count: REMADE }, variant: { message_id: INNER },
   message_revision: { message_id: INNER, saved_by: INNER },
