@@ -12,7 +12,7 @@
 #include "base/banned.h"
 
 #define IMPORT_HIDDEN_MS ((int64_t)3600 * 1000) /* far longer than an import takes */
-#define DISCARD_MESSAGES 250                    /* of a conversation, in one write */
+#define DISCARD_MESSAGES 100                    /* of a conversation, in one write */
 
 #define CONVERSATION_COLUMNS                                                                                    \
     "id, owner_id, title, persona_id, mode, settings, head_id, from_conversation_id, from_message_id, pinned, " \

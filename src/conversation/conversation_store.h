@@ -64,7 +64,7 @@ MUST_USE enum err conversation_seen(struct tx *tx, int64_t id); /* unread = 0 */
 MUST_USE enum err conversation_spoken(struct tx *tx, int64_t id, int64_t message_id,
                                       struct str last_line, bool is_unseen, int64_t now);
 MUST_USE enum err conversation_mark_interrupted(struct tx *tx, int64_t now, int64_t *marked);
-/* Deletes a conversation for good, a few hundred messages a call, the newest first, so that others
+/* Deletes a conversation for good, a hundred messages a call, the newest first, so that others
  * who write wait some milliseconds. *more is false when it is gone. */
 MUST_USE enum err conversation_discard(struct tx *tx, int64_t id, bool *more);
 /* Deletes for good what has been in the trash since before `before_ms`, at most a few hundred rows.

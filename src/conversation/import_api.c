@@ -2,7 +2,7 @@
  * POST /conversations/import: a whole talk with its times, thousands of messages in one call.
  *
  *   read    in the pool: the body against its rows, and the form of every turn
- *   write   slices of a few hundred messages, so that others who write wait some milliseconds and
+ *   write   slices of a hundred messages, so that others who write wait some milliseconds and
  *           not seconds. Until the last slice the conversation lies in the trash: nobody sees half
  *           of it
  *   show    one write brings it out of the trash, makes the character that there was not, and sets
@@ -42,7 +42,7 @@
 #define MESSAGES_LIMIT     100000 /* of one talk: ten years of thirty a day */
 #define CONTENT_CHARACTERS 100000 /* as much as one message may have when it is said */
 #define SWIPES_LIMIT       100
-#define SLICE_MESSAGES     250
+#define SLICE_MESSAGES     100
 #define SLICE_BYTES        ((size_t)1 << 20)
 #define EXTRA_LIMIT_BYTES  (64 << 10)
 #define TELL_EVERY_US      250000
