@@ -187,7 +187,7 @@ export class Room implements Listener {
         }
         return;
       case 'message:deleted':
-        void this.reload();
+        void this.#readAnew();
         return;
       case 'queue':
         this.queued = event.data.position || null; // 0: it is this reply's turn
@@ -420,12 +420,12 @@ export class Room implements Listener {
 
   async remove(id: Id, fromHere: boolean): Promise<void> {
     await this.#client.delete(`${this.path}/messages/${id}`, { from_here: fromHere });
-    await this.reload();
+    await this.#readAnew();
   }
 
   async restore(id: Id): Promise<void> {
     await this.#client.post(`${this.path}/messages/${id}/restore`);
-    await this.reload();
+    await this.#readAnew();
   }
 
   branch(id: Id): Promise<Conversation> {
@@ -448,7 +448,16 @@ export class Room implements Listener {
   async activate(leaf: Id): Promise<void> {
     await this.#client.post(`${this.path}/messages/${leaf}/activate`);
     this.messages = [];
+    await this.#readAnew();
+  }
+
+  /** After the end of the talk became another one: the list of talks tells that too. */
+  async #readAnew(): Promise<void> {
     await this.reload();
+    const last = this.messages.at(-1);
+    if (last && last.state !== 'streaming') {
+      conversations.said(last);
+    }
   }
 
   /** A list that is short by its nature, all pages of it. */
