@@ -89,7 +89,8 @@ bool account_email_is_valid(struct arena *arena, struct str email, struct str *f
 /* --- leaving: leave.c ------------------------------------------------------------------------- */
 
 /* Whether the password is the caller's: E_OK, E_DENIED, or E_BUSY when too many ask. done comes
- * later, on the loop. */
+ * later, on the loop; after too many wrong ones it does not come, and the request has been answered
+ * with the time to wait. */
 typedef void (*account_checked_fn)(enum err err, void *ctx);
 void account_check_password(struct request *request, struct str password, account_checked_fn done,
                             void *ctx);

@@ -370,6 +370,11 @@ test("leaving asks for the password, and the owner cannot", async () => {
   const wrong = await mia.api("DELETE", "/users/me", { password: "not it" });
   assert.deepEqual([wrong.status, wrong.json.errors[0].field], [422, "password"]);
   assert.equal((await mia.api("GET", "/users/me")).status, 200, "nothing happened");
+  for (let i = 0; i < 10; i++) assert.equal((await mia.api("DELETE", "/users/me", { password: `guess ${i}` })).status, 422);
+  const slower = await mia.api("DELETE", "/users/me", { password: PASSWORD });
+  assert.equal(slower.status, 429, "whoever found a token cannot try words without end");
+  assert.ok(Number(slower.headers.get("retry-after")) >= 1);
+  assert.equal((await t.api("POST", "/auth/login", { email: mia.email, password: PASSWORD }, { token: null })).status, 429, "as at the door");
   const owner = await t.api("DELETE", "/users/me", { password: PASSWORD });
   assert.equal(owner.status, 409);
   assert.match(owner.json.detail, /owner/);
