@@ -121,6 +121,13 @@ static const struct row rows[] = {
     {"I have three cats.", {"has_pet=3 cats"}},
     /* body and food */
     {"I'm allergic to peanuts.", {"allergic_to=peanuts"}},
+    {"My boyfriend Tom is allergic to nuts.", {"Tom:allergic_to=nuts"}},
+    {"My sister is allergic to cats.", {"sister:allergic_to=cats"}},
+    {"I have been learning Portuguese for a year.", {"learns=Portuguese"}},
+    {"I am learning to play the harp", {"learns=play the harp"}},
+    {"I'm learning how to weld.", {"learns=weld"}},
+    {"My aunt Vera moved to Malta.", {"Vera:lives_in=Malta"}},
+    {"I've been studying botany", {"studies=botany"}},
     {"I am severely allergic to bee stings", {"allergic_to=bee stings"}},
     {"I have a shellfish allergy.", {"allergic_to=shellfish"}},
     {"I'm lactose intolerant.", {"allergic_to=lactose"}},
