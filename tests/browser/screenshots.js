@@ -31,7 +31,10 @@ mkdirSync(folder, { recursive: true });
 async function shoot(page, name) {
   await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {}); // some pages go on asking
   await page.evaluate(() => document.fonts.ready);
-  await page.waitForTimeout(500); // the last movement comes to rest
+  await page.evaluate(() => { // the last movement comes to rest
+    const ends = document.getAnimations().filter((row) => row.effect?.getComputedTiming().iterations !== Infinity);
+    return Promise.all(ends.map((row) => row.finished.catch(() => {})));
+  });
   const path = `${folder}/${name}.png`;
   await page.screenshot({ path });
   try {
