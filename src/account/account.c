@@ -12,6 +12,7 @@
 #include "account/account_api.h"
 #include "account/account_store.h"
 #include "account/login.h"
+#include "account/mail_store.h"
 #include "account/outbox.h"
 #include "base/banned.h"
 #include "base/check.h"
@@ -396,6 +397,8 @@ enum err writer_account_reset_password(struct tx *tx, void *ctx) {
             tx, &(struct user_change){.id = user.id, .password_phc = reset->password_phc}, now);
     if (err == E_OK)
         err = session_revoke(tx, user.id, 0, 0, STR("password"), now);
+    if (err == E_OK)
+        err = email_resets_end(tx, user.id, now);
     if (err == E_OK)
         err = failure_clear(tx, failure_subject_account(&arena, folded));
     if (err == E_OK) /* from the command line: by nobody */

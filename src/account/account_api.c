@@ -555,6 +555,8 @@ static enum err writer_password(struct tx *tx, void *ctx) {
     const struct user_op *op = ctx;
     int64_t now = clock_now_ms();
     enum err err = user_update(tx, &op->change, now);
+    if (err == E_OK)
+        err = email_resets_end(tx, op->change.id, now);
     return err != E_OK ? err
                        : session_revoke(tx, op->change.id, 0, op->request->caller.session_id,
                                         STR("password"), now);

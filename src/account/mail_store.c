@@ -89,6 +89,14 @@ enum err email_tokens_end(struct tx *tx, int64_t user_id) {
     return stmt_run(s);
 }
 
+enum err email_resets_end(struct tx *tx, int64_t user_id, int64_t now) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "DELETE FROM email_token WHERE user_id = :user AND purpose = 'reset'");
+    bind_id(s, ":user", user_id);
+    enum err err = stmt_run(s);
+    return err != E_OK ? err : mail_void(tx, user_id, STR("reset"), STR("exists"), now);
+}
+
 /* --- people ----------------------------------------------------------------------------------- */
 
 enum err correspondent_load(struct db *db, struct arena *arena, int64_t user_id,

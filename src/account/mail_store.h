@@ -30,6 +30,8 @@ MUST_USE enum err email_token_find(struct db *db, const uint8_t hash[32], struct
 MUST_USE enum err email_token_use(struct tx *tx, const uint8_t hash[32], struct str purpose,
                                   int64_t now, int64_t *user_id);
 MUST_USE enum err email_tokens_end(struct tx *tx, int64_t user_id);
+/* The password has changed: links to a new one end, with the mails that hold them. */
+MUST_USE enum err email_resets_end(struct tx *tx, int64_t user_id, int64_t now);
 
 /* --- people, as far as mail is concerned */
 struct correspondent {

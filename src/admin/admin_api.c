@@ -246,6 +246,7 @@ static void on_examined(enum err err, void *ctx) {
     struct visit *visit = ctx;
     if (err != E_OK)
         return reply_error(visit->request, err);
+    doctor_look_at_mail(&visit->doctor);
     if (!doctor_ask_models(&visit->doctor, reply_findings, visit))
         reply_findings(visit);
 }

@@ -88,7 +88,7 @@ static void look_at_settings(struct doctor *d, struct str problems) {
             bad(d, "settings", STR_FMT, STR_ARG(line));
 }
 
-static void look_at_mail(struct doctor *d) {
+void doctor_look_at_mail(struct doctor *d) {
     const char *problem = mail_settings_problem();
     if (mail_settings.smtp_url.len == 0)
         note(
@@ -319,7 +319,6 @@ static void look_at_key_file(struct doctor *d, const char *data) {
 
 void pool_doctor_house(struct doctor *d, const char *data, struct str config_problems) {
     look_at_settings(d, config_problems);
-    look_at_mail(d);
     look_at_clock(d);
     look_at_folder(d, data);
     look_at_key_file(d, data);
@@ -356,7 +355,7 @@ static void look_at_models(struct doctor *d) {
 int doctor_run(const char *data, struct str listen, struct str config_problems) {
     struct doctor doctor = {.tell = print_finding}, *d = &doctor;
     look_at_settings(d, config_problems);
-    look_at_mail(d);
+    doctor_look_at_mail(d);
     look_at_clock(d);
     bool has_database = look_at_folder(d, data), is_open = false;
     if (has_database && look_at_key(d, data)) {

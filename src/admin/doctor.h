@@ -22,6 +22,8 @@ struct doctor {
 /* What can be looked at beside a running server, on a pool thread: milliseconds, seconds with a
  * large database. */
 void pool_doctor_house(struct doctor *doctor, const char *data, struct str config_problems);
+/* Where mail goes. Loop thread: it reads settings. */
+void doctor_look_at_mail(struct doctor *doctor);
 /* Asks every model that is switched on; done comes once, later. False when there is none to ask:
  * then done does not come. Loop thread. */
 bool doctor_ask_models(struct doctor *doctor, void (*done)(void *ctx), void *ctx);

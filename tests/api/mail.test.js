@@ -74,6 +74,12 @@ test("a link ends after an hour, with a newer one, and when somebody is disabled
   assert.equal((await reset(first)).status, 422, "the older one ended");
   await t.api("PATCH", `/admin/users/${noa.user.id}`, { disabled: true });
   assert.equal((await reset(second)).status, 422);
+  const ivy = await t.newUser({ name: "Ivy" });
+  await forgot(t, ivy.email);
+  const idle = await mailTo(t, ivy.email);
+  assert.equal((await t.api("POST", "/auth/password", { current_password: PASSWORD, new_password: OTHER }, { token: ivy.token })).status, 204);
+  assert.equal((await reset(idle)).status, 422, "who knows the password again needs no link");
+  assert.equal((await t.api("GET", `/admin/outbox/${idle.id}`)).json.state, "expired");
   await t.api("PATCH", `/admin/users/${noa.user.id}`, { disabled: false });
   t.moveClock(HOUR + 1000);
   t.owner = await t.login(t.owner.email);
@@ -197,6 +203,11 @@ test("open registration with verification: no sign-in before the link, and a tak
   const invite = (await house.api("POST", "/admin/invites", { uses: 1 })).json;
   const invited = await register("yan@example.com", PASSWORD, { invite_code: invite.code });
   assert.deepEqual([invited.status, invited.json.user.email_verified], [201, false], "an invitation vouches");
+  await register("uma@example.com");
+  await forgot(house, "uma@example.com");
+  const way = await mailTo(house, "uma@example.com", { kind: "reset" });
+  assert.equal((await post(house, "/auth/reset-password", { token: tokenOf(way.text), password: OTHER })).status, 204);
+  assert.equal((await house.login("uma@example.com", OTHER)).user.email_verified, true, "the mailbox is proven by either link");
   // who never verifies leaves no account behind, and takes nobody's address
   await register("will@example.com");
   house.moveClock(8 * 24 * HOUR);

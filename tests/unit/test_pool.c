@@ -269,6 +269,33 @@ static void the_background_is_apart_and_nice(void **state) {
         assert_int_equal(asked[i].done_count, 1);
 }
 
+/* A relay that stalls: one thread waits for it, every other one is there, the background's too. */
+static void who_waits_for_another_machine_holds_up_nobody(void **state) {
+    (void)state;
+    struct pool_kind patient = {.name = "patient", .is_patient = true};
+    struct pool_kind kind = {.name = "plain"};
+    struct pool_kind unseen = {.name = "unseen", .is_background = true};
+    atomic_store(&background_ran, 0);
+    expected_count = 8;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pool_run(&patient, work, done, &asked[i], NULL), E_OK);
+    wait_for_running(1);
+    for (int i = 2; i < 6; i++)
+        assert_int_equal(pool_run(&kind, work, done, &asked[i], NULL), E_OK);
+    wait_for_running(5); /* all four threads, and the one that waits: the second waits for it */
+    for (int i = 6; i < 8; i++)
+        assert_int_equal(pool_run(&unseen, work_unseen, done, &asked[i], NULL), E_OK);
+    for (int i = 0; i < 2000 && atomic_load(&background_ran) < 2; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&background_ran), 2);
+    set_gate(true);
+    loop_run();
+    pool_release();
+    assert_int_equal(atomic_load(&ran), 6);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(asked[i].done_count, 1);
+}
+
 int main(void) {
 #define IN_POOL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -280,6 +307,7 @@ int main(void) {
         IN_POOL(release_waits_for_what_runs_and_cancels_the_rest),
         IN_POOL(threads_start_when_work_finds_none_idle),
         IN_POOL(the_background_is_apart_and_nice),
+        IN_POOL(who_waits_for_another_machine_holds_up_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
