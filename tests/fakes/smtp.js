@@ -188,12 +188,14 @@ export async function startSmtp(options = {}) {
   const sockets = new Set();
   const serve = (socket) => {
     sockets.add(socket);
+    socket.unref();
     socket.on("close", () => sockets.delete(socket));
     new Session(relay, socket, relay.script[Math.min(relay.served++, relay.script.length - 1)] ?? {});
   };
   const server = options.implicit ? createTlsServer(CERTIFICATES[options.certificate ?? "localhost"], serve) : createServer(serve);
   server.on("tlsClientError", () => {});
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server.unref(); // a test that failed must not be held up by its relay
   relay.port = server.address().port;
   relay.url = `${options.implicit ? "smtps" : "smtp"}://127.0.0.1:${relay.port}`;
   relay.play = (script) => { relay.script = script; relay.served = 0; };
