@@ -86,7 +86,7 @@ void account_hash_password(struct request *request, struct str password, account
 /* True when it can be an e-mail address; *folded is the form that is compared. */
 bool account_email_is_valid(struct arena *arena, struct str email, struct str *folded);
 
-/* --- leaving: leave.c ------------------------------------------------------------------------- */
+/* --- asking again: confirm.c ---------------------------------------------------------------------- */
 
 /* Whether the password is the caller's: E_OK, E_DENIED, or E_BUSY when too many ask. done comes
  * later, on the loop; after too many wrong ones it does not come, and the request has been answered
@@ -94,6 +94,9 @@ bool account_email_is_valid(struct arena *arena, struct str email, struct str *f
 typedef void (*account_checked_fn)(enum err err, void *ctx);
 void account_check_password(struct request *request, struct str password, account_checked_fn done,
                             void *ctx);
+
+/* --- leaving: leave.c ------------------------------------------------------------------------- */
+
 /* Told inside the write that closes an account, and (returns) in the one that opens it again with
  * the moment at which it was closed. Set once at start. */
 typedef enum err (*account_leave_fn)(struct tx *tx, int64_t user_id, int64_t left_at, bool returns);

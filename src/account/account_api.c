@@ -484,7 +484,6 @@ static void log_out(struct request *request) {
 
 struct user_op {
     struct request *request;
-    struct user user;
     struct user_change change;
     struct str new_password;
 };
@@ -581,13 +580,12 @@ static void on_new_password_hashed(enum err err, struct str phc, void *ctx) {
     store_write(writer_password, on_password_changed, op);
 }
 
-static void on_current_checked(enum err err, bool matches, bool needs_rehash, void *ctx) {
+static void on_current_checked(enum err err, void *ctx) {
     struct user_op *op = ctx;
-    (void)needs_rehash;
+    if (err == E_DENIED)
+        return reply_field_problem(op->request, "current_password", "This is not your password.");
     if (err != E_OK)
         return reply_error(op->request, err);
-    if (!matches)
-        return reply_field_problem(op->request, "current_password", "This is not your password.");
     account_hash_password(op->request, op->new_password, on_new_password_hashed, op);
 }
 
@@ -600,11 +598,7 @@ static void change_password(struct request *request) {
     const char *problem = account_password_problem(body->new_password);
     if (problem != NULL)
         return reply_field_problem(request, "new_password", "%s", problem);
-    enum err err = user_load(store_reader(), request->arena, request->caller.user_id, &op->user);
-    if (err != E_OK)
-        return reply_error(request, err);
-    login_check_password(request->arena, op->user.password_phc, body->current_password,
-                         on_current_checked, op);
+    account_check_password(request, body->current_password, on_current_checked, op);
 }
 
 static void jwks(struct request *request) {

@@ -216,7 +216,7 @@ enum err turns_after(struct db *db, int64_t message_id, int waiting_slot, size_t
             "  WHERE seen.depth < :parents "
             "    AND NOT EXISTS (SELECT 1 FROM memory_turn t WHERE t.message_id = seen.id)) "
             "SELECT t.message_id, t.conversation_id "
-            "FROM seen JOIN memory_turn t ON t.message_id = seen.id "
+            "FROM seen CROSS JOIN memory_turn t ON t.message_id = seen.id "
             "WHERE :slot < 0 OR IIF(:slot = 0, t.pair_norm_0, t.pair_norm_1) < 0 LIMIT :limit");
     bind_id(s, ":message", message_id);
     bind_int(s, ":parents", PARENTS_ASKED);

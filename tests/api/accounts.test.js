@@ -182,6 +182,21 @@ test("tokens end in time, sessions can be listed and ended", async () => {
   t.owner = await t.login(t.owner.email);
 });
 
+test("whoever holds a token does not try passwords without end", async (context) => {
+  const house = await start();
+  context.after(() => house.stop());
+  const change = (current_password) => house.api("POST", "/auth/password", { current_password, new_password: "another long pass phrase" });
+  const wrong = await change("wrong wrong wrong");
+  assert.deepEqual([wrong.status, wrong.json.errors[0].field], [422, "current_password"]);
+  let answer;
+  for (let i = 0; i < 12; i++) answer = await change("wrong wrong wrong");
+  assert.equal(answer.status, 429, answer.text);
+  assert.ok(Number(answer.headers.get("retry-after")) >= 1);
+  assert.equal((await change(PASSWORD)).status, 429, "also with the right one");
+  house.moveClock(61000);
+  assert.equal((await change(PASSWORD)).status, 204, "a minute at the most");
+});
+
 test("too many wrong tries make the next ones wait, for known and unknown alike, and not for good", async () => {
   const locked = await start();
   const fail = (email) => locked.api("POST", "/auth/login", { email, password: "wrong wrong wrong" }, { token: null });
