@@ -58,8 +58,8 @@ struct chat_call {
     struct chat_usage usage;
     bool has_text; /* something other than white space came */
     bool has_reasoning;
-    enum err failure; /* told inside the stream; E_OK: none */
-    char detail[500]; /* for a person */
+    enum err failure;         /* told inside the stream; E_OK: none */
+    char detail[500];         /* for a person */
     int64_t last_progress_us; /* of the last text or thinking, or of the start */
     int64_t last_byte_us;
     bool has_progress;
