@@ -55,7 +55,9 @@ describe("the shell", () => {
     await box.waitFor({ state: "detached" });
     assert.match(await active(page), /^H1/, "the focus is back where it was");
     await page.keyboard.press("Control+k");
+    await box.waitFor();
     await page.keyboard.type("chats");
+    await page.getByRole("option", { name: /^Chats/, selected: true }).waitFor();
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/chats$/);
     await page.waitForFunction(() => document.title === "Chats · Troupe");
