@@ -35,6 +35,8 @@ export function openModal(dialog: HTMLDialogElement): () => void {
   const before = document.activeElement;
   dialog.showModal();
   return () => {
+    // The event comes later, when the next dialog may be open already: its owner must not hear of it.
+    dialog.addEventListener('close', (event) => event.stopImmediatePropagation(), { capture: true, once: true });
     dialog.close();
     const lost = document.activeElement === null || document.activeElement === document.body || dialog.contains(document.activeElement);
     if (lost && before instanceof HTMLElement && before.isConnected) {
