@@ -9,6 +9,18 @@ import { axe, composer, launch, messages, newest, openPage, say, setUp, signIn, 
 
 /** Without a network the browser itself writes its failed requests to the console; anything else is a fault. */
 const ours = (faults) => faults.filter((line) => !/ERR_INTERNET_DISCONNECTED|ERR_FAILED|ERR_CONNECTION|WebSocket connection to/.test(line));
+/** What is read is kept a moment later; a page that is left before that keeps nothing. */
+async function isKept(page, url, text) {
+  await page.waitForFunction(async ([url, text]) => {
+    for (const name of (await caches.keys()).filter((name) => name.startsWith("troupe-kept"))) {
+      const cache = await caches.open(name);
+      for (const key of await cache.keys())
+        if (new RegExp(url).test(key.url) && (await (await cache.match(key)).text()).includes(text)) return true;
+    }
+    return false;
+  }, [url.source, text], { timeout: 20000, polling: 100 });
+}
+
 const controlled = (page) => page.waitForFunction(() => navigator.serviceWorker.controller !== null, undefined, { timeout: 20000 });
 const active = (page) => page.evaluate(() => {
   const it = document.activeElement;
@@ -214,8 +226,11 @@ describe("the shell", () => {
     await page.reload();
     await newest(page).waitFor();
     const seen = await messages(page).count();
+    await isKept(page, /\/messages\?/, "Is the light on");
     await page.goto(server.url);
     await page.getByRole("heading", { name: "The cast" }).waitFor();
+    await isKept(page, /\/characters\?/, "Fenella");
+    await isKept(page, /\/conversations\?/, "Is the light on");
     await context.setOffline(true);
     await page.goto(chat);
     await page.getByText("You are offline.").waitFor();

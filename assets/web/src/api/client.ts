@@ -83,6 +83,7 @@ export class Client {
   #expiresAt = 0;
   #refreshing: Promise<boolean> | null = null;
   #leaving = false;
+  #owed = false; // the network cut off the last refresh: before anything else it comes again
   readonly #fetch: Fetch;
   readonly #lock: Lock;
   readonly #base: string;
@@ -178,7 +179,7 @@ export class Client {
   async send(method: string, path: string, options: CallOptions): Promise<Response> {
     const key = method === 'POST' ? (options.key ?? randomKey()) : null;
     if (!options.anonymous) {
-      await this.freshToken();
+      await (this.#owed ? this.refresh().catch(() => false) : this.freshToken());
     }
     let response = await this.#attempt(method, path, options, key);
     if (response.status === 401 && !options.anonymous && (await this.refresh())) {
@@ -204,7 +205,9 @@ export class Client {
       if (this.#token !== null && this.#token !== before) {
         return true;
       }
+      this.#owed = true;
       const response = await this.#attempt('POST', '/auth/refresh', { anonymous: true }, null);
+      this.#owed = false;
       if (!response.ok) {
         if (response.status === 401 || response.status === 403) {
           return false;

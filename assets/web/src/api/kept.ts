@@ -32,9 +32,8 @@ export class Kept {
     }
     try {
       const cache = await this.#caches.open(this.#name);
-      const key = keyOf(path, query);
-      await cache.delete(key); // put again it is the newest
-      await cache.put(key, new Response(JSON.stringify(value), { headers: { 'Content-Type': 'application/json' } }));
+      // One step, which a page that is left cannot cut in two; what is put again is the newest (Service Workers, Batch Cache Operations).
+      await cache.put(keyOf(path, query), new Response(JSON.stringify(value), { headers: { 'Content-Type': 'application/json' } }));
       await this.#trim(cache);
     } catch {
       // A full disk must not keep anybody from reading what the server just said.

@@ -35,6 +35,14 @@ test('client: a refused token is renewed once and the call made again, with the 
   assert.equal(header(asked[1]!.init, 'Authorization'), undefined, 'the refresh goes by cookie alone');
 });
 
+test('client: a refresh that the network cut off comes again before anything is asked', async () => {
+  const { client, asked } = play(['broken', { status: 200, body: signedIn }, { status: 200, body: 1 }]);
+  await assert.rejects(client.refresh());
+  assert.equal(await client.get('/things'), 1);
+  assert.deepEqual(asked.map((row) => row.url), ['/api/v1/auth/refresh', '/api/v1/auth/refresh', '/api/v1/things']);
+  assert.equal(header(asked[2]!.init, 'Authorization'), 'Bearer new');
+});
+
 test('client: a token that is about to end is renewed before it is used', async () => {
   const { client, asked } = play([{ status: 200, body: signedIn }, { status: 200, body: 1 }]);
   client.signedIn({ user, access_token: 'old', expires_in: 5 });

@@ -83,6 +83,7 @@ test('commands: what the page offers stands first, once, and goes with it', () =
 class Shelf {
   rows = new Map<string, string>();
   async put(key: string, answer: Response): Promise<void> {
+    this.rows.delete(key); // what is put again is the last, as in browsers
     this.rows.set(key, await answer.text());
   }
   async match(key: string): Promise<Response | undefined> {
