@@ -9,8 +9,8 @@
  *
  * The words step takes what STEP_US allow, so that a person's write that comes meanwhile waits a
  * few milliseconds at most; and while others write, it has one part in SHARE of the writer's time,
- * so that words come a little later when much is said and nobody who speaks waits for them. A row whose words cannot be written is found by taking rows one by one,
- * put off, and comes again; the others go on.
+ * so that words come a little later when much is said and nobody who speaks waits for them. A row
+ * whose words cannot be written is found by taking rows one by one, put off, and comes again; the others go on.
  */
 #include "model/index_inside.h"
 
