@@ -7,7 +7,8 @@
  * write, and a loop that looks in between spins until the sender comes to its end. A sender that is
  * nice, and was put off the core right there, held the loop for as long as anybody else had work.
  *
- * Taking the whole stack in one exchange leaves no moment in which a node is seen twice (no ABA) and keeps the order in which posts succeeded.
+ * Taking the whole stack in one exchange leaves no moment in which a node is seen twice (no ABA)
+ * and keeps the order in which posts succeeded.
  *
  * Invariants: a mail is posted at most once at a time; its struct is read before its function runs
  * and never afterwards. The doorbell does not keep the loop alive. What is still in the box
