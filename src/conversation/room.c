@@ -116,7 +116,7 @@ static void room_free(struct room *room) {
     while (room->member_count > 0)
         leave(room->members[room->member_count - 1].membership);
     LIST_EACH_SAFE(&room->speeches, node)
-    list_remove(node);
+        list_remove(node);
     if (room->seq > rooms.highest_seq)
         rooms.highest_seq = room->seq;
     past_clear(&room->past, room->seq);
@@ -214,7 +214,7 @@ static void write_joined(struct json *json, const struct room *room, bool is_res
     JSON_ARRAY(json, "streaming");
     if (!is_resumed)
         LIST_EACH(&room->speeches, node)
-    write_speech(json, CONTAINER_OF(node, struct room_speech, link));
+            write_speech(json, CONTAINER_OF(node, struct room_speech, link));
     json_array_end(json);
     json_object_end(json);
 }
@@ -252,7 +252,7 @@ static struct membership *find_membership(const struct room *room, const struct 
 static bool has_too_many_rooms(struct channel *channel) {
     int count = 0;
     LIST_EACH(channel_memberships(channel), node)
-    count++;
+        count++;
     return count >= ROOMS_PER_CHANNEL;
 }
 

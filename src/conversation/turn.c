@@ -207,7 +207,7 @@ int turn_stop(int64_t conversation_id) {
 int64_t turn_count_of(int64_t user_id) {
     int64_t count = 0;
     LIST_EACH(&running, node)
-    count += CONTAINER_OF(node, struct turn, link)->order.user_id == user_id;
+        count += CONTAINER_OF(node, struct turn, link)->order.user_id == user_id;
     return count;
 }
 

@@ -117,7 +117,7 @@ void pool_release(void) {
     pthread_mutex_lock(&pool.lock);
     pool.is_closing = true;
     LIST_EACH_SAFE(&pool.queue, node)
-    drop_waiting(CONTAINER_OF(node, struct pool_job, node));
+        drop_waiting(CONTAINER_OF(node, struct pool_job, node));
     pthread_cond_broadcast(&pool.work_came);
     for (int i = 0; i < LANES; i++)
         pthread_cond_signal(&pool.lanes[i].came);

@@ -205,7 +205,7 @@ static void on_loaded(enum err err, void *ctx) {
     if (err != E_OK || the_batch.err != E_OK)
         return fail(err != E_OK ? err : the_batch.err, 0, STR_NONE);
     LIST_EACH(&forgets, node)
-    mark_forgotten(CONTAINER_OF(node, struct forget, node));
+        mark_forgotten(CONTAINER_OF(node, struct forget, node));
     encoder->next_at = the_batch.next_at;
     if (the_batch.counted >= 0) {
         encoder->pending = the_batch.counted;

@@ -200,6 +200,6 @@ int64_t queue_length(int64_t model_id) {
     if (line == NULL)
         return 0;
     LIST_EACH(&line->waiting, node)
-    length++;
+        length++;
     return length;
 }

@@ -240,8 +240,8 @@ void channel_drain(void) {
     if (channels.count == 0)
         return;
     LIST_EACH(&channels.all, node)
-    channel_close(CONTAINER_OF(node, struct channel, all), WS_CODE_GOING_AWAY,
-                  "the server is stopping");
+        channel_close(CONTAINER_OF(node, struct channel, all), WS_CODE_GOING_AWAY,
+                      "the server is stopping");
 }
 
 int64_t channel_count(void) {

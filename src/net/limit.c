@@ -210,7 +210,7 @@ void limit_release(void) {
     if (!buckets.is_ready)
         return;
     LIST_EACH_SAFE(&buckets.by_use, node)
-    bucket_drop(CONTAINER_OF(node, struct bucket, by_use));
+        bucket_drop(CONTAINER_OF(node, struct bucket, by_use));
     map_release(&buckets.map);
     buckets.is_ready = false;
 }
