@@ -2,7 +2,7 @@
  * The SQL of leaving: an account is closed, opened again, and erased. What grows with a person is
  * deleted in portions, so that people who write do not wait.
  */
-#include "account/account_store.h"
+#include "account/leave_store.h"
 
 #include "store/rows.h"
 

@@ -1,15 +1,14 @@
 /* The SQL of mail. Tokens reach this file only hashed, texts only sealed. */
 #include "account/mail_store.h"
 
+#include "base/crypto.h"
+#include "store/rows.h"
+
 #include "base/banned.h"
 
 #define SWEEP_ROWS        500 /* at one go: the writer has others to serve */
 #define UNVERIFIED_FOR_MS ((int64_t)7 * 24 * 3600 * 1000)
 #define QUOTA_KEPT_MS     ((int64_t)24 * 3600 * 1000)
-
-static struct str hash_str(const uint8_t hash[32]) {
-    return str_of((const char *)hash, 32);
-}
 
 /* --- quotas ----------------------------------------------------------------------------------- */
 
@@ -50,7 +49,7 @@ enum err email_token_put(struct tx *tx, const struct email_token *token) {
         tx_db(tx),
         "INSERT OR REPLACE INTO email_token (hash, user_id, purpose, email_folded, created_at, expires_at) "
         "VALUES (:hash, :user, :purpose, :email, :created, :expires)");
-    bind_blob(s, ":hash", hash_str(token->hash));
+    bind_blob(s, ":hash", sha256_str(token->hash));
     bind_id(s, ":user", token->user_id);
     bind_str(s, ":purpose", token->purpose);
     bind_str(s, ":email", token->email_folded);
@@ -66,7 +65,7 @@ enum err email_token_find(struct db *db, const uint8_t hash[32], struct str purp
                    "WHERE t.hash = :hash AND t.purpose = :purpose AND t.expires_at > :now "
                    "  AND u.email_folded = t.email_folded "
                    "  AND u.disabled_at IS NULL AND u.deleted_at IS NULL");
-    bind_blob(s, ":hash", hash_str(hash));
+    bind_blob(s, ":hash", sha256_str(hash));
     bind_str(s, ":purpose", purpose);
     bind_time(s, ":now", now);
     *user_id = stmt_int(s, 0);
@@ -79,7 +78,7 @@ enum err email_token_use(struct tx *tx, const uint8_t hash[32], struct str purpo
     if (err != E_OK)
         return err;
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM email_token WHERE hash = :hash");
-    bind_blob(s, ":hash", hash_str(hash));
+    bind_blob(s, ":hash", sha256_str(hash));
     return stmt_run(s);
 }
 
@@ -117,8 +116,7 @@ enum err correspondent_load(struct db *db, struct arena *arena, int64_t user_id,
             .is_verified = column_bool(s, 5),
             .must_verify = column_bool(s, 6),
         };
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 int64_t correspondent_find(struct db *db, struct str email_folded) {
@@ -135,8 +133,7 @@ enum err user_verify(struct tx *tx, int64_t user_id, int64_t now) {
                                        "WHERE id = :id AND deleted_at IS NULL");
     bind_id(s, ":id", user_id);
     bind_time(s, ":now", now);
-    enum err err = stmt_run(s);
-    return err != E_OK ? err : stmt_changed(s) == 1 ? E_OK : E_ABSENT;
+    return stmt_run_one(s);
 }
 
 /* --- rows ------------------------------------------------------------------------------------- */
@@ -238,8 +235,7 @@ enum err outbox_load(struct db *db, struct arena *arena, int64_t id, struct outb
         *mail = mail_from_row(s, arena);
         mail->text_sealed = column_blob_dup(s, 13, arena);
     }
-    enum err err = stmt_done(s);
-    return err != E_OK ? err : is_there ? E_OK : E_ABSENT;
+    return stmt_done_one(s, is_there);
 }
 
 /* --- what is over ----------------------------------------------------------------------------- */

@@ -14,6 +14,10 @@
 
 void crypto_random(void *out, size_t len); /* stops the process if the kernel has no randomness */
 void crypto_sha256(struct str bytes, uint8_t out[SHA256_BYTES]);
+/* The digest as bytes to bind or to encode: a view of it. */
+static inline struct str sha256_str(const uint8_t digest[SHA256_BYTES]) {
+    return str_of((const char *)digest, SHA256_BYTES);
+}
 void crypto_sha1(struct str bytes,
                  uint8_t out[20]); /* for Sec-WebSocket-Accept only (RFC 6455 section 4.2.2) */
 void crypto_hmac_sha256(struct str key, struct str bytes, uint8_t out[SHA256_BYTES]);

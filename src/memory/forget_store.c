@@ -33,7 +33,7 @@ bool memory_store_is_forgotten(struct db *db, int64_t conversation_id, struct st
     struct stmt *s = DB_SQL(db, "SELECT 1 FROM memory_forgotten "
                                 "WHERE conversation_id = :conversation AND digest = :digest");
     bind_id(s, ":conversation", conversation_id);
-    bind_blob(s, ":digest", str_of((const char *)digest.at, sizeof digest.at));
+    bind_blob(s, ":digest", sha256_str(digest.at));
     return stmt_int(s, 0) == 1;
 }
 
@@ -43,7 +43,7 @@ enum err memory_store_forget_identity(struct tx *tx, int64_t conversation_id, st
         DB_SQL(tx_db(tx), "INSERT OR IGNORE INTO memory_forgotten (conversation_id, digest) "
                           "VALUES (:conversation, :digest)");
     bind_id(s, ":conversation", conversation_id);
-    bind_blob(s, ":digest", str_of((const char *)digest.at, sizeof digest.at));
+    bind_blob(s, ":digest", sha256_str(digest.at));
     return stmt_run(s);
 }
 
