@@ -111,7 +111,7 @@ static void comes_again(struct run *run, int64_t after_ms, int attempts) {
 /* What becomes of the row. */
 static void judge(struct run *run) {
     const struct job_kind *kind = run->job.kind;
-    bool is_cancelled = run->err == E_CANCELLED;
+    bool is_cancelled = run->err == E_CANCELLED || (run->is_unwanted && run->err != E_OK);
     run->attempts = run->job.attempt;
     if (is_cancelled && jobs.is_draining && !run->is_unwanted)
         comes_again(run, 0, run->job.attempt - 1);
@@ -171,9 +171,12 @@ static void end_stored(enum err err, void *ctx) {
 
 static void tell_end(const struct run *run) {
     bool is_dead = strcmp(run->state, "dead") == 0;
-    metric_add(run->err == E_OK ? &jobs_done : is_dead ? &jobs_dead : &jobs_retried, 1);
-    if (run->err == E_OK)
+    if (run->err == E_OK) {
+        metric_add(&jobs_done, 1);
         return;
+    }
+    if (strcmp(run->state, "cancelled") != 0)
+        metric_add(is_dead ? &jobs_dead : &jobs_retried, 1);
     LOG_AT(is_dead ? LOG_ERROR : LOG_INFO, "job",
            is_dead ? "job was given up" : "job did not succeed", LF_ID("job", run->job.id),
            LF_Z("kind", run->job.kind->name), LF_INT("attempt", run->job.attempt),
@@ -181,8 +184,11 @@ static void tell_end(const struct run *run) {
 }
 
 void job_tell_buried(const struct run *run) {
-    (void)run;
     metric_add(&jobs_dead, 1);
+    log_error("job", "job was given up", LF_ID("job", run->job.id),
+              LF_Z("kind", run->job.kind->name), LF_INT("attempt", run->job.attempt - 1),
+              LF_Z("error", run->reason), LF_Z("state", run->state));
+    tell_person(run, run->state);
 }
 
 void job_finish(struct job *job, enum err err, const char *reason) {

@@ -38,11 +38,12 @@ static enum err renew_lease(struct tx *tx, int64_t id, int64_t until_ms) {
     return stmt_run(s);
 }
 
+/* Not one that somebody cancelled before the process died. */
 static enum err give_back(struct tx *tx, int64_t id, int64_t now_ms) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
-        "UPDATE job SET state = 'queued', run_at = :now, lease_until = NULL, updated_at = :now "
-        "WHERE id = :id");
+        "UPDATE job SET state = CASE is_cancelled WHEN 1 THEN 'cancelled' ELSE 'queued' END, "
+        "run_at = :now, lease_until = NULL, updated_at = :now WHERE id = :id");
     bind_time(s, ":now", now_ms);
     bind_id(s, ":id", id);
     return stmt_run(s);
@@ -99,12 +100,15 @@ static enum err take(struct tx *tx, struct run *run, int64_t now_ms) {
 }
 
 /* It was taken as often as it may be and never ended: it takes the process with it. */
-static enum err bury(struct tx *tx, int64_t id, int64_t now_ms) {
-    struct stmt *s = DB_SQL(
-        tx_db(tx), "UPDATE job SET state = 'dead', reason = 'was begun too often and never ended', "
-                   "updated_at = :now WHERE id = :id");
+static enum err bury(struct tx *tx, struct run *run, int64_t now_ms) {
+    run->state = "dead";
+    run->reason = "was begun too often and never ended";
+    struct stmt *s = DB_SQL(tx_db(tx), "UPDATE job SET state = :state, reason = :reason, "
+                                       "updated_at = :now WHERE id = :id");
+    bind_str(s, ":state", str_from(run->state));
+    bind_str(s, ":reason", str_from(run->reason));
     bind_time(s, ":now", now_ms);
-    bind_id(s, ":id", id);
+    bind_id(s, ":id", run->job.id);
     return stmt_run(s);
 }
 
@@ -135,7 +139,7 @@ static enum err take_due(struct tx *tx, struct look *look, struct kind *kind, in
         struct run *run = CONTAINER_OF(node, struct run, node);
         bool is_worn = run->job.attempt > job_attempts_limit(kind->row) && kind->row->every_ms == 0;
         if (err == E_OK)
-            err = is_worn ? bury(tx, run->job.id, look->now_ms) : take(tx, run, look->now_ms);
+            err = is_worn ? bury(tx, run, look->now_ms) : take(tx, run, look->now_ms);
         list_remove(&run->node);
         if (err == E_OK)
             list_add_last(is_worn ? &look->buried : &look->taken, &run->node);

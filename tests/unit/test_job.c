@@ -365,6 +365,26 @@ static void a_job_that_kills_the_process_every_time_is_dead(void **state) {
     job_drain();
 }
 
+static enum err mark_cancelled(struct tx *tx, void *ctx) {
+    struct stmt *s = DB_SQL(tx_db(tx), "UPDATE job SET is_cancelled = 1 WHERE id = :id");
+    bind_id(s, ":id", *(int64_t *)ctx);
+    return stmt_run(s);
+}
+
+/* The cancel was acknowledged; then the process died before the job had seen it. */
+static void a_cancelled_job_of_a_dead_process_does_not_run_again(void **state) {
+    (void)state;
+    int64_t id = add_job("test.plain", NULL, 0);
+    assert_int_equal(store_write_and_wait(leave_running, &id), E_OK);
+    assert_int_equal(store_write_and_wait(mark_cancelled, &id), E_OK);
+    job_start(plain, 0);
+    settle();
+    move_clock(31000);
+    assert_int_equal(seen.runs, 0);
+    assert_state(id, "cancelled");
+    job_drain();
+}
+
 static void a_slow_job_of_ours_is_not_taken_twice(void **state) {
     (void)state;
     seen.is_slow = true;
@@ -464,6 +484,22 @@ static void queued_and_running_jobs_can_be_cancelled(void **state) {
     job_drain();
 }
 
+/* It failed with what usually comes again, just when somebody did not want it any more. */
+static void what_a_person_cancels_does_not_come_again(void **state) {
+    (void)state;
+    seen.is_slow = true;
+    job_start(plain, 0);
+    int64_t id = add_job("test.other", NULL, 0);
+    settle();
+    cancel_and_settle(id);
+    end_slow(E_BUSY);
+    settle();
+    assert_state(id, "cancelled");
+    move_clock(3600000);
+    assert_int_equal(seen.runs, 1);
+    job_drain();
+}
+
 /* --- standing jobs, old rows ------------------------------------------------------------------ */
 
 static void a_standing_job_comes_again_whatever_happens(void **state) {
@@ -530,7 +566,7 @@ static void dead_letters_go_away_after_a_month(void **state) {
 static struct {
     int count;
     int64_t id, user_id, done, total;
-    char state[16], reason[32];
+    char state[16], reason[64];
 } told;
 
 static void note_event(const struct job_event *event) {
@@ -573,6 +609,23 @@ static void a_person_hears_how_their_job_moves_and_ends(void **state) {
     settle();
     assert_int_equal(standing_runs, 1);
     assert_int_equal(told.count, 3);
+    job_on_event(NULL);
+    job_drain();
+}
+
+static void a_person_hears_of_a_job_that_was_begun_too_often(void **state) {
+    (void)state;
+    memset(&told, 0, sizeof told);
+    job_on_event(note_event);
+    int64_t id = add_job("test.plain", NULL, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(store_write_and_wait(leave_running, &id), E_OK);
+    job_start(plain, 0);
+    move_clock(31000);
+    assert_int_equal(told.count, 1);
+    assert_true(told.id == id && told.user_id == 5);
+    assert_string_equal(told.state, "dead");
+    assert_string_equal(told.reason, "was begun too often and never ended");
     job_on_event(NULL);
     job_drain();
 }
@@ -697,6 +750,9 @@ int main(void) {
         IN_STORE(other_failures_are_dead_at_once),
         IN_STORE(a_job_of_a_dead_process_is_taken_when_its_lease_ends),
         IN_STORE(a_job_that_kills_the_process_every_time_is_dead),
+        IN_STORE(a_cancelled_job_of_a_dead_process_does_not_run_again),
+        IN_STORE(what_a_person_cancels_does_not_come_again),
+        IN_STORE(a_person_hears_of_a_job_that_was_begun_too_often),
         IN_STORE(a_slow_job_of_ours_is_not_taken_twice),
         IN_STORE(progress_is_stored_and_renews_the_lease),
         IN_STORE(a_drain_gives_jobs_back_as_if_they_had_not_been_taken),
