@@ -25,9 +25,7 @@
 
 #define PASSWORD_LIMIT_BYTES 1024
 
-/* --- settings
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static int print_problems(void) {
     fwrite(app_config()->problems.at, 1, app_config()->problems.len, stderr);
@@ -53,9 +51,7 @@ static int config_example(const struct command *command, const struct app_option
     return 0;
 }
 
-/* --- people
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- people ----------------------------------------------------------------------------------- */
 
 static bool role_of(const char *word, enum role *role) {
     *role = word == NULL ? ROLE_MEMBER : account_role(str_from(word));
@@ -174,9 +170,7 @@ static int user_reset_password(const struct command *command, const struct app_o
     return code;
 }
 
-/* --- serve, doctor, version
- * -------------------------------------------------------------------------------------------------
- */
+/* --- serve, doctor, version ------------------------------------------------------------------- */
 
 static int serve(const struct command *command, const struct app_options *options) {
     (void)command;
@@ -205,8 +199,7 @@ static int version(const struct command *command, const struct app_options *opti
     return 0;
 }
 
-/* --- hidden: what our own tests and tools ask the binary
- * ------------------------------------------------------------------------ */
+/* --- hidden: what our own tests and tools ask the binary -------------------------------------- */
 
 static int test_openapi(const struct command *command, const struct app_options *options) {
     (void)command;

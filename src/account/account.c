@@ -25,7 +25,6 @@
 #include "base/text.h"
 #include "base/zone.h"
 #include "fetch/mail.h"
-#include "store/audit.h"
 #include "store/job.h"
 
 #include <stdlib.h>
@@ -62,9 +61,7 @@ const struct setting account_setting_rows[] = {
     {0}};
 /* clang-format on */
 
-/* --- who is calling
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- who is calling --------------------------------------------------------------------------- */
 
 struct known_caller {
     struct caller caller;
@@ -170,9 +167,7 @@ enum err account_identify(struct str token, struct caller *caller) {
     return E_OK;
 }
 
-/* --- the house
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the house -------------------------------------------------------------------------------- */
 
 static bool has_owner;
 static char setup_code[48];
@@ -207,9 +202,7 @@ bool account_must_verify(void) {
            (account_settings.verify_email == VERIFY_RELAY && outbox_has_relay());
 }
 
-/* --- people
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- people ----------------------------------------------------------------------------------- */
 
 static const char *const role_words[] = {"", "member", "creator", "moderator", "admin", "owner"};
 
@@ -356,9 +349,7 @@ int64_t account_utc_offset_ms(struct db *db, int64_t user_id, int64_t at_ms) {
     return offset_ms;
 }
 
-/* --- the command line
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the command line ------------------------------------------------------------------------- */
 
 enum err account_print_users(struct db *db, struct buf *out) {
     enum err err = E_OK;
@@ -393,25 +384,14 @@ enum err writer_account_reset_password(struct tx *tx, void *ctx) {
                        ? user_load_by_email(tx_db(tx), &arena, folded, &user)
                        : E_ABSENT;
     if (err == E_OK)
-        err = user_update(
-            tx, &(struct user_change){.id = user.id, .password_phc = reset->password_phc}, now);
-    if (err == E_OK)
-        err = session_revoke(tx, user.id, 0, 0, STR("password"), now);
+        err = account_replace_password(tx, user.id, folded, reset->password_phc, 0, now);
     if (err == E_OK)
         err = email_resets_end(tx, user.id, now);
-    if (err == E_OK)
-        err = failure_clear(tx, failure_subject_account(&arena, folded));
-    if (err == E_OK) /* from the command line: by nobody */
-        err = audit_add(tx, &(struct audit){.action = STR("user.password"),
-                                            .target_kind = STR("user"),
-                                            .target_id = user.id});
     arena_release(&arena);
     return err;
 }
 
-/* --- start and sweep
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- start and sweep -------------------------------------------------------------------------- */
 
 enum err account_start(void) {
     map_init(&callers);

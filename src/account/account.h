@@ -116,9 +116,7 @@ MUST_USE enum err account_erase(struct tx *tx, int64_t user_id);
 /* The browser forgets its session: the cookie, and what it kept of us. */
 void account_forget_session(struct request *request);
 
-/* --- for the command line
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- for the command line --------------------------------------------------------------------- */
 struct buf;
 /* One line per user: id, role, e-mail, name, when made, disabled or not. */
 MUST_USE enum err account_print_users(struct db *db, struct buf *out);
@@ -126,6 +124,7 @@ struct password_reset {
     struct str email;
     struct str password_phc;
 };
-/* A store_write_fn over struct password_reset: sets the password, ends every session and lockout.
+/* A store_write_fn over struct password_reset: sets the password, ends every session, API key and
+ * lockout.
  * E_ABSENT when there is no such user. */
 enum err writer_account_reset_password(struct tx *tx, void *password_reset);

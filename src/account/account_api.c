@@ -108,8 +108,7 @@ void user_write(struct json *json, const struct user *user) {
     arena_release(&arena);
 }
 
-/* --- the answer to a sign-in
- * ------------------------------------------------------------------------------------------ */
+/* --- the answer to a sign-in ------------------------------------------------------------------ */
 
 struct signing_in {
     struct grant grant; /* first: writer_grant gets the same pointer */
@@ -154,9 +153,7 @@ void account_reply_signed_in(struct request *request, int64_t user_id, int statu
     store_write(writer_grant, on_granted, in);
 }
 
-/* --- register
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- register --------------------------------------------------------------------------------- */
 
 struct registration {
     struct request *request;
@@ -272,9 +269,7 @@ static void register_account(struct request *request) {
     account_hash_password(request, body->password, register_hashed, registration);
 }
 
-/* --- login
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- login ------------------------------------------------------------------------------------ */
 
 struct login {
     struct grant grant; /* first: writer_grant gets the same pointer */
@@ -370,9 +365,7 @@ static void log_in(struct request *request) {
                          on_password_checked, login);
 }
 
-/* --- refresh, logout
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- refresh, logout -------------------------------------------------------------------------- */
 
 static enum err writer_refresh(struct tx *tx, void *ctx) {
     struct signing_in *in = ctx;
@@ -478,9 +471,7 @@ static void log_out(struct request *request) {
     store_write(writer_log_out, on_logged_out, ending);
 }
 
-/* --- age, password
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- age, password ---------------------------------------------------------------------------- */
 
 struct user_op {
     struct request *request;

@@ -75,6 +75,15 @@ enum err api_key_revoke(struct tx *tx, int64_t user_id, int64_t id, int64_t now)
     return stmt_run_one(s);
 }
 
+enum err api_keys_revoke(struct tx *tx, int64_t user_id, int64_t now) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx),
+               "UPDATE api_key SET revoked_at = :now WHERE user_id = :user AND revoked_at IS NULL");
+    bind_id(s, ":user", user_id);
+    bind_time(s, ":now", now);
+    return stmt_run(s);
+}
+
 enum err api_key_touch(struct tx *tx, int64_t id, int64_t now) {
     struct stmt *s = DB_SQL(tx_db(tx), "UPDATE api_key SET last_used_at = :now WHERE id = :id");
     bind_id(s, ":id", id);

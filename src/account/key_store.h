@@ -16,6 +16,8 @@ MUST_USE enum err api_key_list(struct db *db, struct arena *arena, int64_t user_
 MUST_USE enum err api_key_insert(struct tx *tx, const struct api_key *key);
 /* E_ABSENT when it is not theirs or revoked already. */
 MUST_USE enum err api_key_revoke(struct tx *tx, int64_t user_id, int64_t id, int64_t now);
+/* All of a person. */
+MUST_USE enum err api_keys_revoke(struct tx *tx, int64_t user_id, int64_t now);
 MUST_USE enum err api_key_touch(struct tx *tx, int64_t id, int64_t now);
 /* Who shows it. E_DENIED when it is nobody's, over or revoked, or its person is disabled or gone. */
 MUST_USE enum err api_key_caller(struct db *db, const uint8_t hash[32], int64_t now,

@@ -44,7 +44,7 @@ static const struct words english[LETTER_KINDS] = {
         "If it was not you, there is nothing to do: nothing has changed.\n"},
     [LETTER_CHANGED] = {"Your password was changed",
         "Hello,\n\n"
-        "the password of your account at {house} was changed by a link that was sent to this address, and everybody who was signed in to it was signed out.\n\n"
+        "the password of your account at {house} was changed by a link that was sent to this address, everybody who was signed in to it was signed out, and its API keys were revoked.\n\n"
         "If that was not you, somebody else reads your mail: change the password of your mailbox first, then this one:\n\n"
         "{link}\n"},
     [LETTER_TEST] = {"A test",
@@ -70,7 +70,7 @@ static const struct words german[LETTER_KINDS] = {
         "Wenn du es nicht warst, ist nichts zu tun: Es hat sich nichts geändert.\n"},
     [LETTER_CHANGED] = {"Dein Passwort wurde geändert",
         "Hallo,\n\n"
-        "das Passwort deines Kontos bei {house} wurde über einen Link geändert, der an diese Adresse ging, und alle Anmeldungen wurden beendet.\n\n"
+        "das Passwort deines Kontos bei {house} wurde über einen Link geändert, der an diese Adresse ging, alle Anmeldungen wurden beendet und alle API-Schlüssel widerrufen.\n\n"
         "Wenn du das nicht warst, liest jemand anders deine Post: Ändere zuerst das Passwort deines Postfachs, dann dieses:\n\n"
         "{link}\n"},
     [LETTER_TEST] = {"Ein Versuch",

@@ -25,6 +25,7 @@
 #include "base/keyfile.h"
 #include "base/log.h"
 #include "loop/pool.h"
+#include "store/audit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +46,7 @@ static size_t point_count; /* of the first keys the public half is known */
 static struct pool_kind password_kind = {
     .name = "password", .running_limit = PASSWORDS_AT_ONCE, .queue_limit = PASSWORDS_WAITING};
 
-/* --- signing keys
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- signing keys ----------------------------------------------------------------------------- */
 
 struct new_key {
     struct es256_key key;
@@ -132,9 +131,7 @@ struct str access_jwks(struct arena *arena) {
     return text;
 }
 
-/* --- tokens
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 void token_hash(struct str token, uint8_t hash[32]) {
     crypto_sha256(token, hash);
@@ -209,9 +206,7 @@ struct str api_key_new(struct arena *arena, struct api_key *key) {
     return text;
 }
 
-/* --- sessions
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 static void new_refresh(struct arena *arena, struct grant *grant, int64_t now) {
     grant->refresh_text = random_text(arena);
@@ -249,9 +244,7 @@ enum err writer_grant(struct tx *tx, void *ctx) {
     return err != E_OK ? err : refresh_insert(tx, &grant->refresh);
 }
 
-/* --- passwords
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- passwords -------------------------------------------------------------------------------- */
 
 struct str failure_subject_account(struct arena *arena, struct str email_folded) {
     uint8_t hash[32];
@@ -270,6 +263,29 @@ int64_t login_wait_ms(struct arena *arena, struct str email_folded, struct str a
     int64_t from = failure_locked_until(db, failure_subject_address(arena, address));
     int64_t until = account > from ? account : from, now = clock_now_ms();
     return until > now ? until - now : 0;
+}
+
+/* Who changes a password that they know keeps their keys, for programs go on (account_api.c). Who gets
+ * a new one because it was lost cannot tell what else was: a key is as good as a password, and outlives
+ * every session. */
+enum err account_replace_password(struct tx *tx, int64_t user_id, struct str email_folded,
+                                  struct str phc, int64_t actor_id, int64_t now) {
+    struct arena arena;
+    arena_init(&arena);
+    enum err err = user_update(tx, &(struct user_change){.id = user_id, .password_phc = phc}, now);
+    if (err == E_OK)
+        err = session_revoke(tx, user_id, 0, 0, STR("password"), now);
+    if (err == E_OK)
+        err = api_keys_revoke(tx, user_id, now);
+    if (err == E_OK)
+        err = failure_clear(tx, failure_subject_account(&arena, email_folded));
+    if (err == E_OK)
+        err = audit_add(tx, &(struct audit){.actor_id = actor_id,
+                                            .action = STR("user.password"),
+                                            .target_kind = STR("user"),
+                                            .target_id = user_id});
+    arena_release(&arena);
+    return err;
 }
 
 struct check {

@@ -37,6 +37,12 @@ struct str failure_subject_address(struct arena *arena, struct str address);
 #define LONGEST_WAIT_ACCOUNT \
     ((int64_t)60 * 1000) /* a stranger can slow a person down, not lock them out */
 #define LONGEST_WAIT_ADDRESS ((int64_t)15 * 60 * 1000)
+/* Inside a write: a new password for somebody who had lost theirs, or whose account somebody else may
+ * have had. All that was got with the old one ends: sessions, API keys, and the wait for whoever tried.
+ * `actor_id` goes into the audit log; 0: the command line. After the commit: account_changed(),
+ * channel_end_session(). */
+MUST_USE enum err account_replace_password(struct tx *tx, int64_t user_id, struct str email_folded,
+                                           struct str phc, int64_t actor_id, int64_t now);
 /* Milliseconds to wait before the next try; 0: none. */
 int64_t login_wait_ms(struct arena *arena, struct str email_folded, struct str address);
 

@@ -73,9 +73,7 @@ static const struct field invite_rows[] = {
 static const struct shape invite_shape = {"Invite", invite_rows, "A code to come in with."};
 /* clang-format on */
 
-/* --- invitations
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- invitations ------------------------------------------------------------------------------ */
 
 static void invite_write(struct json *json, const struct invite *invite) {
     json_object_begin(json);
@@ -198,9 +196,7 @@ static void revoke_invite(struct request *request) {
     store_write(writer_revoke_invite, on_invite_revoked, op);
 }
 
-/* --- users
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- users ------------------------------------------------------------------------------------ */
 
 static void list_users(struct request *request) {
     const struct users_query *query = request->query_fields;

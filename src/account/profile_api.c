@@ -111,9 +111,7 @@ static enum err load_me(struct request *request, struct user *user) {
     return user_load(store_reader(), request->arena, request->caller.user_id, user);
 }
 
-/* --- me
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* --- me --------------------------------------------------------------------------------------- */
 
 static void reply_me(struct request *request) {
     struct user user;
@@ -165,9 +163,7 @@ static void someone(struct request *request) {
     reply_send(request, 200);
 }
 
-/* --- pictures
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- pictures --------------------------------------------------------------------------------- */
 
 static struct pool_kind picture_kind = {.name = "avatar", .running_limit = 1, .queue_limit = 32};
 
@@ -211,9 +207,7 @@ static void put_my_avatar(struct request *request) {
     take_picture(request, op_new(request), on_my_picture);
 }
 
-/* --- preferences
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- preferences ------------------------------------------------------------------------------ */
 
 static void preference_write(struct json *json, const struct preferences *preferences,
                              const struct field *row) {
@@ -293,9 +287,7 @@ static void patch_preferences(struct request *request) {
     store_write(writer_change, on_preferences_changed, op);
 }
 
-/* --- personas
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- personas --------------------------------------------------------------------------------- */
 
 static void persona_write(struct json *json, struct arena *arena, const struct persona *persona) {
     json_object_begin(json);

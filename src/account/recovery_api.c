@@ -10,7 +10,7 @@
  * A token is 256 random bits, of which only the SHA-256 is stored; it is good once, for one purpose,
  * while the address is still that person's. Opening a link changes nothing (programs that look for
  * viruses open every link): its page asks, and a POST uses it up. A new password by link ends every
- * session, signs nobody in, and is told to the address itself.
+ * session and every API key, signs nobody in, and is told to the address itself.
  */
 #include "account/account_api.h"
 
@@ -20,7 +20,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/channel.h"
-#include "store/audit.h"
 
 #define HOUR_MS       ((int64_t)3600 * 1000)
 #define ASKS_ACCOUNT  3  /* in an hour, of each purpose: OWASP, Forgot Password */
@@ -150,20 +149,11 @@ static enum err writer_reset(struct tx *tx, void *ctx) {
     if (err != E_OK)
         return err;
     int64_t id = using->user_id;
-    err = user_update(tx, &(struct user_change){.id = id, .password_phc = using->phc}, now);
+    err = correspondent_load(tx_db(tx), arena, id, &person);
     if (err == E_OK)
-        err = session_revoke(tx, id, 0, 0, STR("password"), now);
+        err = account_replace_password(tx, id, person.email_folded, using->phc, id, now);
     if (err == E_OK)
         err = end_links(tx, id, now);
-    if (err == E_OK)
-        err = correspondent_load(tx_db(tx), arena, id, &person);
-    if (err == E_OK)
-        err = failure_clear(tx, failure_subject_account(arena, person.email_folded));
-    if (err == E_OK)
-        err = audit_add(tx, &(struct audit){.actor_id = id,
-                                            .action = STR("user.password"),
-                                            .target_kind = STR("user"),
-                                            .target_id = id});
     if (err == E_OK)
         err = mailing_write(tx, &using->notice, id);
     return err == E_BUSY ? E_OK : err; /* the notice is less than the password */
@@ -175,7 +165,7 @@ static void on_reset(enum err err, void *ctx) {
         return refuse_token(using->request);
     if (err != E_OK)
         return reply_error(using->request, err);
-    log_info("account", "password was reset by mail, every session was ended",
+    log_info("account", "password was reset by mail, every session and API key was ended",
              LF_ID("user", using->user_id));
     account_changed(using->user_id);
     channel_end_session(using->user_id, 0, 0);
@@ -241,7 +231,7 @@ const struct route recovery_routes[] = {
     {METHOD_POST, "/api/v1/auth/forgot-password", forgot_password, WHO_ANYONE, .body = ask_fields, .body_size = sizeof(struct ask_body), .is_costly = true,
      .tag = "auth", .operation = "forgotPassword", .summary = "Sends a link to a new password, if there is an account; the answer is the same if there is none.", .status = 202},
     {METHOD_POST, "/api/v1/auth/reset-password", reset_password, WHO_ANYONE, .body = reset_fields, .body_size = sizeof(struct reset_body), .is_costly = true,
-     .tag = "auth", .operation = "resetPassword", .summary = "Sets the password by such a link, once; every session ends, and nobody is signed in.", .status = 204},
+     .tag = "auth", .operation = "resetPassword", .summary = "Sets the password by such a link, once; every session and API key ends, and nobody is signed in.", .status = 204},
     {METHOD_POST, "/api/v1/auth/verify-email", verify_email, WHO_ANYONE, .body = verify_fields, .body_size = sizeof(struct verify_body), .is_costly = true,
      .tag = "auth", .operation = "verifyEmail", .summary = "Shows by a link that the address is one's own.", .status = 204},
     {METHOD_POST, "/api/v1/auth/verify-email/resend", resend_verification, WHO_ANYONE, .body = ask_fields, .body_size = sizeof(struct ask_body), .is_costly = true,

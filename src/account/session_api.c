@@ -97,9 +97,7 @@ static void end_session(struct request *request) {
     store_write(writer_end_session, on_session_ended, ending);
 }
 
-/* --- API keys
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- API keys --------------------------------------------------------------------------------- */
 
 static void api_key_write(struct json *json, const struct api_key *key, struct str text) {
     json_object_begin(json);

@@ -77,8 +77,7 @@ SAYS bad(struct doctor *d, const char *what, const char *format, ...) {
     va_end(arguments);
 }
 
-/* --- settings, clock, disk
- * ------------------------------------------------------------------------------------------- */
+/* --- settings, clock, disk -------------------------------------------------------------------- */
 
 static void look_at_settings(struct doctor *d, struct str problems) {
     if (problems.len == 0)
@@ -131,9 +130,7 @@ static void look_at_disk(struct doctor *d, const char *data) {
         ok(d, "disk", "%lld MiB are free under %s", free_mib, data);
 }
 
-/* --- data folder and key
- * --------------------------------------------------------------------------------------------------
- */
+/* --- data folder and key ---------------------------------------------------------------------- */
 
 static bool look_at_folder(struct doctor *d, const char *data) {
     struct stat info;
@@ -207,9 +204,7 @@ static void look_at_database(struct doctor *d, struct db *db, bool is_set_up) {
         "this version makes none by itself: stop the server now and then and copy the data folder");
 }
 
-/* --- the port
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* --- the port --------------------------------------------------------------------------------- */
 
 /* True when somebody can listen there now. */
 static bool port_is_free(const char *host, int port) {
@@ -246,9 +241,7 @@ static void look_at_port(struct doctor *d, struct str listen, bool a_server_runs
             text, port);
 }
 
-/* --- models
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* --- models ----------------------------------------------------------------------------------- */
 
 struct consultation {
     struct consultations *all;
@@ -302,9 +295,7 @@ bool doctor_ask_models(struct doctor *d, void (*done)(void *ctx), void *ctx) {
     return false;
 }
 
-/* --- in a running server
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* --- in a running server ---------------------------------------------------------------------- */
 
 static void look_at_key_file(struct doctor *d, const char *data) {
     char path[PATH_MAX];
@@ -330,9 +321,7 @@ void pool_doctor_house(struct doctor *d, const char *data, struct str config_pro
     pool_reader_close(db);
 }
 
-/* --- the command
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static void print_finding(const struct doctor_finding *finding, void *ctx) {
     static const char *const words[] = {"ok", "note", "FAIL"};

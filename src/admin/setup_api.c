@@ -96,9 +96,7 @@ static void set_up(struct request *request) {
     account_hash_password(request, body->password, on_hashed, setup);
 }
 
-/* --- models on this box
- * ------------------------------------------------------------------------------------------------
- */
+/* --- models on this box ----------------------------------------------------------------------- */
 
 static void on_discovered(void *ctx, const struct discovery *found) {
     struct request *request = ctx;

@@ -26,8 +26,7 @@ struct str listener_address(void); /* where it really listens, with the port: "1
 void listener_drain(void);
 void listener_stop(void);
 
-/* --- for conn.c and gate.c
- * ------------------------------------------------------------------------- */
+/* --- for conn.c and gate.c -------------------------------------------------------------------- */
 struct address_slot;
 void listener_forget(
     struct address_slot *slot);             /* a connection of this address is gone; NULL is fine */

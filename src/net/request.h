@@ -86,9 +86,7 @@ bool request_has_field(const struct request *request, size_t offset);
 bool request_on_gone(struct request *request, void (*fn)(struct request *request, void *ctx),
                      void *ctx);
 
-/* --- answers
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 /* Adds a header to the answer; name is a literal, value is copied. CR and LF in a value are a bug.
  */
 void reply_header(struct request *request, const char *name, struct str value);

@@ -227,8 +227,9 @@ test("roles: nobody gives or takes what is not below them; a disabled account is
   await t.login(member.email);
 });
 
-test("a new password ends the other sessions", async () => {
+test("a new password ends the other sessions, and leaves keys to programs", async () => {
   const user = await t.newUser({ name: "Pat" });
+  const { key } = (await t.api("POST", "/auth/api-keys", { name: "k", scopes: ["read"] }, { token: user.token })).json;
   const elsewhere = await t.login(user.email);
   const change = (current_password, new_password) => t.api("POST", "/auth/password", { current_password, new_password }, { token: user.token });
   assert.equal((await change("not it at all", "another long pass phrase")).json.errors[0].field, "current_password");
@@ -236,6 +237,7 @@ test("a new password ends the other sessions", async () => {
   assert.equal((await change(PASSWORD, "another long pass phrase")).status, 204);
   assert.equal((await t.api("GET", "/users/me", undefined, { token: elsewhere.token })).status, 401);
   assert.equal((await t.api("GET", "/users/me", undefined, { token: user.token })).status, 200, "the one that changed it stays");
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: key })).status, 200, "who knew the old one knows their keys");
   await t.login(user.email, "another long pass phrase");
 });
 
@@ -320,9 +322,11 @@ test("the command line: user add, list, reset-password, beside a running server"
   assert.equal(cli.user.role, "moderator");
   const listed = await run(["user", "list", ...data]);
   assert.match(listed.stdout, /moderator.*cli@example.com/);
+  const { key } = (await t.api("POST", "/auth/api-keys", { name: "k", scopes: ["read"] }, { token: cli.token })).json;
   const reset = await run(["user", "reset-password", "cli@example.com", ...data]);
   const password = reset.stdout.match(/password: (\S+)/)[1];
   assert.equal((await refresh(t, cli.cookie)).status, 401, "its sessions have ended");
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: key })).status, 401, "and its keys");
   await t.login("cli@example.com", password);
   assert.equal((await run(["user", "add", "cli@example.com", ...data])).code, 1, "taken");
   assert.equal((await run(["user", "add", "not-an-address", ...data])).code, 2);

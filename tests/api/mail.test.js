@@ -29,8 +29,10 @@ const noJobsWait = (server) => until(async () => {
   return jobs.every((job) => !job.kind.startsWith("mail.") || !["queued", "running"].includes(job.state));
 }, "the jobs of mail to end");
 
-test("forgotten: the link rests in the outbox, sets a new password once, and ends every session", async () => {
+test("forgotten: the link rests in the outbox, sets a new password once, and ends every session and key", async () => {
   const mia = await t.newUser({ name: "Mia" });
+  const { key } = (await t.api("POST", "/auth/api-keys", { name: "somebody's", scopes: ["read"] }, { token: mia.token })).json;
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: key })).status, 200);
   const socket = new WebSocket(`${t.url.replace("http", "ws")}/ws`);
   const closed = new Promise((resolve) => socket.on("close", resolve));
   await new Promise((resolve) => socket.on("open", resolve));
@@ -53,7 +55,9 @@ test("forgotten: the link rests in the outbox, sets a new password once, and end
   await closed;
   assert.equal((await t.api("GET", "/users/me", undefined, { token: mia.token })).status, 401);
   assert.equal((await post(t, "/auth/login", { email: mia.email, password: PASSWORD })).status, 401);
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: key })).status, 401, "a key outlives no reset");
   const back = await t.login(mia.email, OTHER);
+  assert.deepEqual((await t.api("GET", "/auth/api-keys", undefined, { token: back.token })).json.items, []);
   assert.equal(back.user.email_verified, true, "who read the mail has the address");
   const gone = (await t.api("GET", `/admin/outbox/${mail.id}`)).json;
   assert.deepEqual([gone.state, gone.text, gone.is_readable], ["expired", null, false], "a used link stays nowhere");
