@@ -364,19 +364,23 @@ static bool asks_what_we_are(struct str said) {
     return false;
 }
 
-/* Out of character, in parentheses, set apart from the play. */
+/* Out of character, in parentheses, set apart from the play; chat_without_note() knows it by that. */
 static void add_note(const struct scene *scene, struct buf *out, bool was_asked) {
     if (was_asked)
         buf_printf(
             out,
-            "*(Stepping out of the part: I am no AI model. I am the Understudy, a small program that answers with lines from the card of " STR_FMT
-            ", picked by matching words. Nothing here thinks. An admin can connect a real model under Models.)*",
+            CHAT_NOTE_BEGIN
+            "Stepping out of the part: I am no AI model. I am " CHAT_NOTE_NAME
+            ", a small program that answers with lines from the card of " STR_FMT
+            ", picked by matching words. Nothing here thinks. An admin can connect a real model under Models." CHAT_NOTE_END,
             STR_ARG(scene->name));
     else
         buf_printf(
             out,
-            "*(No language model is connected, so this is the Understudy: a stand-in that is no model, playing " STR_FMT
-            " from the script on the card. An admin can connect one under Models.)*",
+            CHAT_NOTE_BEGIN
+            "No language model is connected, so this is " CHAT_NOTE_NAME
+            ": a stand-in that is no model, playing " STR_FMT
+            " from the script on the card. An admin can connect one under Models." CHAT_NOTE_END,
             STR_ARG(scene->name));
 }
 

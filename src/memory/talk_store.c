@@ -1,7 +1,10 @@
 /*
- * The talk as learning reads it: what was said on the path that is shown.
+ * The talk as learning reads it: what was said on the path that is shown, without what a stand-in for a
+ * model says of itself.
  */
 #include "memory/talk_store.h"
+
+#include "model/chat.h"
 
 #include "base/banned.h"
 
@@ -27,7 +30,7 @@ static struct memory_line column_line(struct stmt *s, struct arena *arena) {
                                 .at = column_time(s, 1),
                                 .is_user = column_bool(s, 2),
                                 .name = column_str_dup(s, 3, arena),
-                                .text = column_str_dup(s, 4, arena)};
+                                .text = chat_without_note(column_str_dup(s, 4, arena))};
 }
 
 enum err memory_store_lines(struct db *db, struct arena *arena, int64_t conversation_id,

@@ -1,5 +1,5 @@
-/* The port's small change: which adapter a provider's name means, and the words of finish reasons.
- */
+/* The port's small change: which adapter a provider's name means, the words of finish reasons, and what
+ * of a reply is said in the part. */
 #include "model/chat.h"
 
 #include "base/check.h"
@@ -28,4 +28,15 @@ const char *chat_finish_word(enum chat_finish finish) {
         [CHAT_FINISH_OTHER] = "other",
     };
     return WORDS[finish];
+}
+
+struct str chat_without_note(struct str reply) {
+    ptrdiff_t end = str_find(reply, STR(CHAT_NOTE_END), 0);
+    if (end < 0 || !str_starts(reply, STR(CHAT_NOTE_BEGIN)))
+        return reply;
+    struct str note = str_slice(reply, 0, (size_t)end + sizeof CHAT_NOTE_END - 1);
+    struct str rest = str_slice(reply, note.len, reply.len);
+    bool is_note = str_has(note, STR(CHAT_NOTE_NAME)) && str_find_char(note, '\n', 0) < 0 &&
+                   (rest.len == 0 || rest.at[0] == '\n');
+    return is_note ? str_trim(rest) : reply;
 }

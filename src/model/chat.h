@@ -124,6 +124,14 @@ const struct chat_port *chat_port_find(struct str provider); /* NULL: unknown */
 const char *
 chat_finish_word(enum chat_finish finish); /* "stop", "length", "content_filter", "other" */
 
+/* What a stand-in says of itself is nobody's part: it stands alone in the first paragraph of its reply,
+ * between these, and names it. */
+#define CHAT_NOTE_BEGIN "*("
+#define CHAT_NOTE_NAME  "the Understudy"
+#define CHAT_NOTE_END   ")*"
+/* A reply without such a note: what was said in the part, a view of it. */
+struct str chat_without_note(struct str reply);
+
 /* Settings of the stand-in (vendor-free/understudy.c): its pace and seed. */
 struct understudy_settings {
     int64_t tokens_per_second; /* 0: all at once */

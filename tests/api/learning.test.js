@@ -525,6 +525,21 @@ test("summaries and episodes by rules: made of what was said, told so, made anew
   assert.equal((await summaries()).full.text, long);
 });
 
+test("what the stand-in says of itself is nobody's part: it is neither learnt nor summed up", async (context) => {
+  const server = await start({ settings: { "memory.summary_every": 6, "memory.every": 1 } });
+  context.after(() => server.stop());
+  const ada = await talk(server);
+  const replies = [];
+  for (const said of ["Are you an AI? I brought the barometers.", "Which model are you? I polished the barometers.", "Are you real? I sold the barometers."])
+    replies.push((await ada.say(said, { reply: true })).reply.content);
+  for (const reply of replies) assert.match(reply, /the Understudy/, "people are told");
+  const items = await until(async () => { const all = (await ada.api("GET", "/summary")).json.items; return all.some((item) => item.kind === "full") && all; }, "a summary");
+  const memory = await ada.memory("all");
+  const learnt = JSON.stringify([items, memory.facts, memory.episodes]);
+  assert.match(learnt, /barometers/);
+  assert.doesNotMatch(learnt, /Understudy|no AI model|picked by matching words/);
+});
+
 test("an edited or deleted message takes along what only it said", async () => {
   const ada = await talk();
   const { message } = await ada.say("Remember that I live in Bristol.");

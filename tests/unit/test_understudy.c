@@ -1,4 +1,4 @@
-/* links: troupe_vendor_free troupe_loop */
+/* links: troupe_model troupe_vendor_free troupe_store troupe_embedded */
 #include "model/chat.h"
 
 #include "base/arena.h"
@@ -193,8 +193,27 @@ static void the_first_reply_says_that_it_is_no_model(void **state) {
     struct str reply = say("Hello!");
     assert_true(str_starts(reply, STR("*(" NOTE_MARK)));
     assert_true(str_has(reply, STR("no model")));
+    struct str part = chat_without_note(reply);
+    assert_true(part.len > 0 && str_ends(reply, part));
+    assert_false(str_has(part, STR("model")));
     assert_false(str_has(say("What are you cooking?"), STR(NOTE_MARK)));
     assert_false(str_has(say("I see."), STR(NOTE_MARK)));
+}
+
+/* What only looks like a note is the character's. */
+static void what_is_in_the_part_is_no_note(void **state) {
+    (void)state;
+    static const char *const PARTS[] = {
+        "*(She whispers.)* Hello.",
+        "*(the Understudy looks up)* Hello.", /* it goes on in the same paragraph */
+        "*(the Understudy\n)*\n\nHello.",
+        "*(the Understudy",
+        "Hello. *(the Understudy)*",
+        "",
+    };
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        assert_true(str_eq(chat_without_note(str_from(PARTS[i])), str_from(PARTS[i])));
+    assert_int_equal(chat_without_note(STR("*(I am the Understudy.)*")).len, 0);
 }
 
 static void whoever_asks_is_told_the_truth(void **state) {
@@ -206,6 +225,7 @@ static void whoever_asks_is_told_the_truth(void **state) {
     say("Hello!");
     for (size_t i = 0; i < sizeof QUESTIONS / sizeof *QUESTIONS; i++) {
         struct str reply = say(QUESTIONS[i]);
+        assert_false(str_has(chat_without_note(reply), STR("AI model")));
         if (!str_has(reply, STR("I am no AI model")))
             fail_msg("%s: " STR_FMT, QUESTIONS[i], STR_ARG(reply));
     }
@@ -474,6 +494,7 @@ int main(void) {
     log_init(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         TEST(the_first_reply_says_that_it_is_no_model),
+        TEST(what_is_in_the_part_is_no_note),
         TEST(whoever_asks_is_told_the_truth),
         TEST(a_known_question_gets_the_authors_answer),
         TEST(what_was_said_is_turned_round),
