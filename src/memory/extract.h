@@ -51,10 +51,11 @@ bool extract_read(struct arena *arena, struct str answer, const struct extract_w
 
 /* --- guard.c --------------------------------------------------------------------------------- */
 
-/* True when a text says nothing that the card (or the system) does not say. */
 struct card_guard;
+/* Lives in the arena, and borrows the cast. */
 struct card_guard *card_guard_new(struct arena *arena, const struct memory_cast *cast);
+/* True when a text says nothing that the card (or the system) does not say. */
+bool card_guard_says(const struct card_guard *guard, struct arena *arena, struct str text);
 /* True when a line says at least half of it: what a person says themself is theirs. */
 bool card_guard_is_own(const struct card_guard *guard, struct arena *arena, struct str text,
                        struct str line);
-bool card_guard_says(const struct card_guard *guard, struct arena *arena, struct str text);

@@ -33,7 +33,7 @@ static const struct field new_fact_rows[] = {
     {"importance", FIELD_NUMBER, AT(struct fact_body, importance), .max = 1, .fallback = "0.8", .help = "0 to 1."},
     {"pinned", FIELD_BOOL, AT(struct fact_body, pinned), .help = "It stands in every prompt."},
     {"valid_from", FIELD_TIME, AT(struct fact_body, valid_from), .help = "Since when it is so; now when not said."},
-    {"message_id", FIELD_ID, AT(struct fact_body, message_id), .help = "Where it was said."},
+    {"message_id", FIELD_ID, AT(struct fact_body, message_id), .help = "The message of this talk in which it was said."},
     {0}};
 static const struct field fact_change_rows[] = {
     {"text", FIELD_TEXT, AT(struct fact_body, text), .min = 1, .max = EXTRACT_TEXT_LIMIT, .help = "One plain sentence."},
@@ -97,11 +97,14 @@ static void reply_changed(struct change *change, enum err err, int64_t fact_id) 
 
 static enum err writer_add(struct tx *tx, void *ctx) {
     struct change *change = ctx;
-    enum err err = writer_merge(tx, &change->items, &change->merge);
+    const struct fact_body *body = change->request->body;
     struct memory_fact fact;
+    if (body->message_id != 0 &&
+        !memory_store_has_message(tx_db(tx), change->scope.conversation_id, body->message_id))
+        return E_INPUT;
+    enum err err = writer_merge(tx, &change->items, &change->merge);
     if (err == E_OK)
         err = memory_store_fact(tx_db(tx), change->request->arena, change->merge.added_id, &fact);
-    const struct fact_body *body = change->request->body;
     if (err != E_OK || !body->pinned)
         return err;
     fact.pinned = true;
@@ -111,6 +114,9 @@ static enum err writer_add(struct tx *tx, void *ctx) {
 
 static void on_added(enum err err, void *ctx) {
     struct change *change = ctx;
+    if (err == E_INPUT)
+        return reply_field_problem(change->request, "message_id",
+                                   "There is no such message in this talk.");
     reply_changed(change, err, change->merge.added_id);
 }
 
@@ -146,6 +152,14 @@ static bool is_restated(const struct request *request) {
            request_has(request, struct fact_body, object);
 }
 
+/* 0: it holds after all; what still waits for approval goes on waiting. */
+static void edit_end(struct memory_fact *fact, int64_t valid_to) {
+    bool waits = str_eq(fact->state, STR("proposed"));
+    fact->valid_to = valid_to;
+    fact->state = valid_to != 0 ? STR("superseded") : waits ? fact->state : STR("active");
+    fact->superseded_by = valid_to != 0 ? fact->superseded_by : 0;
+}
+
 static void edit(struct memory_fact *fact, struct request *request) {
     const struct fact_body *body = request->body;
     if (request_has(request, struct fact_body, text))
@@ -162,11 +176,8 @@ static void edit(struct memory_fact *fact, struct request *request) {
         fact->importance = body->importance;
     if (request_has(request, struct fact_body, pinned))
         fact->pinned = body->pinned;
-    if (request_has(request, struct fact_body, valid_to)) {
-        fact->valid_to = body->valid_to;
-        fact->state = body->valid_to != 0 ? STR("superseded") : STR("active");
-        fact->superseded_by = body->valid_to != 0 ? fact->superseded_by : 0;
-    }
+    if (request_has(request, struct fact_body, valid_to))
+        edit_end(fact, body->valid_to);
     if (is_restated(request)) {
         fact->made_by = STR("person");
         fact->identity = memory_identity(request->arena, fact->subject, fact->predicate,

@@ -71,6 +71,14 @@ enum err memory_store_lines_before(struct db *db, struct arena *arena, int64_t c
     return stmt_done(s);
 }
 
+bool memory_store_has_message(struct db *db, int64_t conversation_id, int64_t message_id) {
+    struct stmt *s = DB_SQL(db, "SELECT 1 FROM message WHERE id = :message "
+                                "AND conversation_id = :conversation AND deleted_at IS NULL");
+    bind_id(s, ":message", message_id);
+    bind_id(s, ":conversation", conversation_id);
+    return stmt_int(s, 0) == 1;
+}
+
 int64_t memory_store_line_count(struct db *db, int64_t conversation_id, int64_t after) {
     struct stmt *s = DB_SQL(db, "SELECT count(*) FROM message "
                                 "WHERE conversation_id = :conversation AND id > :after "

@@ -270,6 +270,7 @@ test("with approval on, what is learnt waits, changes nothing, and counts once i
   const proposed = await fact(ada, /Leeds/, "proposed"), jazz = await fact(ada, /jazz/, "proposed");
   assert.deepEqual((await ada.memory()).facts.map((item) => item.object), ["Bristol"], "what waits does not count");
   assert.equal((await ada.memory()).needs_approval, true);
+  assert.equal((await ada.api("PATCH", `/facts/${proposed.id}`, { valid_to: null })).json.state, "proposed", "saying that it is not over does not approve it");
   const accepted = await ada.api("POST", `/facts/${proposed.id}/approve`);
   assert.deepEqual([accepted.status, accepted.json.state], [200, "active"]);
   const closed = (await ada.api("GET", `/facts/${old.id}`)).json;
@@ -295,6 +296,21 @@ test("facts are added, corrected with If-Match, pinned, and said to be over; wha
   assert.equal(over.json.state, "superseded");
   assert.equal((await ada.api("PATCH", `/facts/${made.json.id}`, { valid_to: null })).json.state, "active");
   assert.equal((await ada.api("GET", "/facts/0000000000001")).status, 404);
+});
+
+test("a fact names a message of its own talk as its source, and no other", async () => {
+  const ada = await talk(), other = await talk();
+  const stranger = await t.newUser({ name: "Sol" });
+  const theirs = await talk(t, { token: stranger.token });
+  const [own, elsewhere, foreign] = [await ada.say("Mind the third step."), await other.say("It is cold."), await theirs.say("It is late.")].map((answer) => answer.message.id);
+  const add = (message_id) => ada.api("POST", "/facts", { text: "The third step is loose.", message_id });
+  for (const id of [elsewhere, foreign, "0000000000001"]) {
+    const refused = await add(id);
+    assert.deepEqual([refused.status, refused.json.errors?.[0].field], [422, "message_id"], "and it is not told whether there is such a message");
+  }
+  assert.deepEqual((await ada.memory("all")).facts, [], "nothing was stored");
+  const made = await add(own);
+  assert.deepEqual([made.status, made.json.source_message_ids], [201, [own]]);
 });
 
 test("shared memory: off, a talk remembers its own; on, all talks with the character; another person never", async (context) => {
