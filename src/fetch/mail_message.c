@@ -51,7 +51,8 @@ bool mail_address_is_safe(struct str address) {
 
 static bool is_plain(struct str text) {
     for (size_t i = 0; i < text.len; i++)
-        if (text.at[i] < ' ' || text.at[i] > '~') /* char is signed: what is not ASCII is below */
+        if (text.at[i] < ' ' ||
+            text.at[i] > '~') /* what is not ASCII is below or above, as char is signed or not */
             return false;
     return text.len <= PLAIN_LIMIT_BYTES && !str_has(text, STR("=?"));
 }

@@ -320,7 +320,11 @@ static void pool_send(void *ctx) {
 
 static void tell(struct call *call) {
     struct mail_result result = {.fate = call->fate, .reason = str_from(call->reason)};
-    metric_add(call->fate == MAIL_SENT ? &sent : call->fate == MAIL_REFUSED ? &refused : &later, 1);
+    if (call->fate != MAIL_CANCELLED) /* that is as if it had not been tried */
+        metric_add(call->fate == MAIL_SENT      ? &sent
+                   : call->fate == MAIL_REFUSED ? &refused
+                                                : &later,
+                   1);
     call->done(call->ctx, &result);
     buf_release(&call->message);
     arena_release(&call->arena);

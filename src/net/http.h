@@ -104,10 +104,10 @@ void http_drain(void);                 /* answers say Connection: close from now
 bool http_is_draining(void);
 bool http_is_crowded(void); /* as many handlers are at work as may be */
 
-/* The answer has been queued (or dropped, when the peer has left): counts it, lets go of the loop
- * and of the exchange. */
 /* The handler has the request: a stop waits for its answer. */
 void http_started(struct exchange *exchange);
+/* The answer has been queued (or dropped, when the peer has left): counts it, lets go of the loop
+ * and of the exchange. */
 void http_answered(struct exchange *exchange, int status);
 /* The request left HTTP: the exchange goes without an end of its own. */
 void http_handed_over(struct exchange *exchange, int status);
