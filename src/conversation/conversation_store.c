@@ -11,8 +11,9 @@
 
 #include "base/banned.h"
 
-#define IMPORT_HIDDEN_MS ((int64_t)3600 * 1000) /* far longer than an import takes */
-#define DISCARD_MESSAGES 100                    /* of a conversation, in one write */
+#define IMPORT_HIDDEN_MS   ((int64_t)3600 * 1000) /* far longer than an import takes */
+#define DISCARD_MESSAGES   100                    /* of a conversation, in one write */
+#define PARTICIPANTS_LIMIT 32                     /* of a conversation; one speaks today */
 
 #define CONVERSATION_COLUMNS                                                                                    \
     "id, owner_id, title, persona_id, mode, settings, head_id, from_conversation_id, from_message_id, pinned, " \
@@ -81,7 +82,7 @@ enum err conversation_load_trashed(struct db *db, struct arena *arena, int64_t i
 
 enum err conversation_participants(struct db *db, struct arena *arena, int64_t conversation_id,
                                    struct participant **participants, size_t *count) {
-    struct participant *items = ARENA_ARRAY(arena, struct participant, 32);
+    struct participant *items = ARENA_ARRAY(arena, struct participant, PARTICIPANTS_LIMIT);
     size_t n = 0;
     struct stmt *s =
         DB_SQL(db, "SELECT p.character_id, COALESCE(c.name, p.name), c.avatar_blob, c.id IS NULL "
@@ -89,9 +90,10 @@ enum err conversation_participants(struct db *db, struct arena *arena, int64_t c
                    "LEFT JOIN character c ON c.id = p.character_id AND c.deleted_at IS NULL "
                    "WHERE p.conversation_id = :conversation "
                    "ORDER BY p.place "
-                   "LIMIT 32");
+                   "LIMIT :limit");
     bind_id(s, ":conversation", conversation_id);
-    for (; n < 32 && stmt_row(s); n++)
+    bind_int(s, ":limit", PARTICIPANTS_LIMIT);
+    for (; n < PARTICIPANTS_LIMIT && stmt_row(s); n++)
         items[n] = (struct participant){
             .character_id = column_id(s, 0),
             .name = column_str_dup(s, 1, arena),
@@ -331,24 +333,53 @@ static enum err sweep_conversation(struct tx *tx, int64_t before_ms, bool *more)
     return id == 0 ? E_OK : conversation_discard(tx, id, &is_left);
 }
 
-enum err conversation_sweep(struct tx *tx, int64_t before_ms, bool *more) {
-    enum err err = sweep_conversation(tx, before_ms, more);
-    if (err != E_OK)
-        return err;
-    /* A message that others follow keeps its row, emptied, so that the path stays whole. */
-    struct stmt *s =
-        DB_SQL(tx_db(tx), "DELETE FROM variant WHERE message_id IN "
-                          "  (SELECT m.id FROM message m JOIN variant v ON v.message_id = m.id "
-                          "   WHERE m.deleted_at < :before LIMIT 200)");
+static enum err sweep_rows(struct stmt *s, int64_t before_ms, bool *more) {
     bind_time(s, ":before", before_ms);
-    if ((err = stmt_run(s)) != E_OK)
-        return err;
-    s = DB_SQL(tx_db(tx),
-               "DELETE FROM message WHERE id IN "
-               "  (SELECT m.id FROM message m WHERE m.deleted_at < :before "
-               "     AND NOT EXISTS (SELECT 1 FROM message c WHERE c.parent_id = m.id) LIMIT 200)");
-    bind_time(s, ":before", before_ms);
-    err = stmt_run(s);
+    enum err err = stmt_run(s);
     *more = *more || stmt_changed(s) > 0;
     return err;
+}
+
+/* A message that others follow keeps its row, so that the path stays whole; nothing that was said or
+ * read for it is left there. */
+static enum err empty_messages(struct tx *tx, int64_t before_ms, bool *more) {
+    struct db *db = tx_db(tx);
+    enum err err =
+        sweep_rows(DB_SQL(db, "DELETE FROM variant WHERE message_id IN "
+                              "  (SELECT m.id FROM message m JOIN variant v ON v.message_id = m.id "
+                              "   WHERE m.deleted_at < :before LIMIT 200)"),
+                   before_ms, more);
+    if (err == E_OK)
+        err = sweep_rows(
+            DB_SQL(db,
+                   "DELETE FROM message_revision WHERE message_id IN "
+                   "  (SELECT m.id FROM message m JOIN message_revision r ON r.message_id = m.id "
+                   "   WHERE m.deleted_at < :before LIMIT 200)"),
+            before_ms, more);
+    if (err == E_OK)
+        err = sweep_rows(
+            DB_SQL(db, "DELETE FROM prompt WHERE message_id IN "
+                       "  (SELECT m.id FROM message m JOIN prompt p ON p.message_id = m.id "
+                       "   WHERE m.deleted_at < :before LIMIT 200)"),
+            before_ms, more);
+    if (err == E_OK)
+        err = sweep_rows(DB_SQL(db, "UPDATE message SET extra = NULL WHERE id IN "
+                                    "  (SELECT id FROM message WHERE deleted_at < :before "
+                                    "     AND extra IS NOT NULL LIMIT 200)"),
+                         before_ms, more);
+    return err;
+}
+
+enum err conversation_sweep(struct tx *tx, int64_t before_ms, bool *more) {
+    enum err err = sweep_conversation(tx, before_ms, more);
+    if (err == E_OK)
+        err = empty_messages(tx, before_ms, more);
+    return err != E_OK
+               ? err
+               : sweep_rows(DB_SQL(tx_db(tx),
+                                   "DELETE FROM message WHERE id IN "
+                                   "  (SELECT m.id FROM message m WHERE m.deleted_at < :before "
+                                   "     AND NOT EXISTS (SELECT 1 FROM message c "
+                                   "       WHERE c.parent_id = m.id) LIMIT 200)"),
+                            before_ms, more);
 }

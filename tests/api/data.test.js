@@ -277,6 +277,27 @@ test("an archive is its owner's alone, one at a time, for a day; a key cannot as
   }
 });
 
+test("after thirty days in the trash a message has no text left: no variant, no earlier text, no prompt, though others follow it", async () => {
+  const server = await start();
+  try {
+    const mia = await person(server);
+    const made = (await mia.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
+    const at = `/conversations/${(await mia.api("POST", "/conversations", { character_ids: [made.id] })).json.id}/messages`;
+    const said = (await mia.api("POST", at, { content: "The zanzibarquokka sleeps." })).json;
+    assert.equal((await mia.api("PATCH", `${at}/${said.message.id}`, { content: "Nothing sleeps." })).status, 200);
+    await mia.api("POST", at, { content: "And the sea?" });
+    for (const id of [said.message.id, said.reply.id]) assert.equal((await mia.api("DELETE", `${at}/${id}`)).json.deleted, 1);
+    const left = () => sql(server, `SELECT count(*), (SELECT count(*) FROM variant v WHERE v.message_id IN (SELECT id FROM message WHERE deleted_at > 0)),
+      (SELECT count(*) FROM message_revision r WHERE r.message_id IN (SELECT id FROM message WHERE deleted_at > 0)),
+      (SELECT count(*) FROM prompt p WHERE p.message_id IN (SELECT id FROM message WHERE deleted_at > 0)) FROM message WHERE deleted_at > 0`);
+    assert.equal(left(), "2|2|1|1");
+    server.moveClock(31 * DAY);
+    await until(() => left() === "2|0|0|0", "the sweep of the trash, which leaves empty rows that the path needs");
+  } finally {
+    await server.stop();
+  }
+});
+
 test("an archive in the making tells how far it is, can be called off, and leaves no file then", async () => {
   const server = await start();
   try {
