@@ -32,9 +32,8 @@
 
 #include "base/banned.h"
 
-#define FOLDER      "exports"
-#define STEP_US     50000 /* of the background thread: what others of it wait for */
-#define FILES_LIMIT 256   /* looked at in one sweep; the others wait for the next */
+#define FOLDER  "exports"
+#define STEP_US 50000 /* of the background thread: what others of it wait for */
 
 static struct pool_kind export_kind = {
     .name = "person.export", .running_limit = 1, .queue_limit = 64, .is_background = true};
@@ -183,38 +182,41 @@ struct sweep {
     store_done_fn done;
     void *ctx;
     enum err err;
-    size_t count;
-    int64_t jobs[FILES_LIMIT];
     struct arena arena;
 };
 
-/* "0fz4k3v8m2c1a.zip": whose is it? What has another name is not ours. */
-static void pool_list(void *ctx) {
-    struct sweep *sweep = ctx;
-    int fd = open_folder(&sweep->arena);
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (folder == NULL) {
-        if (fd >= 0)
-            close(fd);
-        sweep->err = E_STORAGE;
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL && sweep->count < FILES_LIMIT;) {
-        struct str name = str_from(entry->d_name);
-        int64_t job_id;
-        if (name.len > ID_TEXT_LEN && name.at[ID_TEXT_LEN] == '.' &&
-            id_parse(str_slice(name, 0, ID_TEXT_LEN), &job_id) == E_OK)
-            sweep->jobs[sweep->count++] = job_id;
-    }
-    closedir(folder);
+/* "0fz4k3v8m2c1a.zip": whose is it? 0: what has another name is not ours. */
+static int64_t job_of(struct str name) {
+    int64_t job_id = 0;
+    bool is_ours = name.len > ID_TEXT_LEN && name.at[ID_TEXT_LEN] == '.' &&
+                   id_parse(str_slice(name, 0, ID_TEXT_LEN), &job_id) == E_OK;
+    return is_ours ? job_id : 0;
 }
 
-static void pool_remove(void *ctx) {
-    struct sweep *sweep = ctx;
-    for (size_t i = 0; i < sweep->count; i++) {
-        unlink(path_of(&sweep->arena, sweep->jobs[i], "part"));
-        unlink(path_of(&sweep->arena, sweep->jobs[i], "zip"));
+/* A job's row is there before its file is, and a job that is gone does not come back: what is not
+ * known after its file was seen may go. */
+static void remove_unknown(int folder, DIR *entries, struct db *db) {
+    for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+        int64_t job_id = job_of(str_from(entry->d_name));
+        if (job_id != 0 && !export_is_known(db, job_id))
+            unlinkat(folder, entry->d_name, 0);
     }
+}
+
+static void pool_sweep(void *ctx) {
+    struct sweep *sweep = ctx;
+    struct db *db = pool_reader_open();
+    int folder = open_folder(&sweep->arena);
+    DIR *entries = folder >= 0 ? fdopendir(folder) : NULL;
+    if (db == NULL || entries == NULL)
+        sweep->err = E_STORAGE;
+    else
+        remove_unknown(folder, entries, db);
+    if (entries != NULL)
+        closedir(entries); /* and the folder */
+    else if (folder >= 0)
+        close(folder);
+    pool_reader_close(db);
 }
 
 static void sweep_over(struct sweep *sweep, enum err err) {
@@ -223,21 +225,9 @@ static void sweep_over(struct sweep *sweep, enum err err) {
     free(sweep);
 }
 
-static void on_removed(enum err err, void *ctx) {
-    sweep_over(ctx, err);
-}
-
-static void on_listed(enum err err, void *ctx) {
+static void on_files_swept(enum err err, void *ctx) {
     struct sweep *sweep = ctx;
-    size_t unknown = 0;
-    if (err != E_OK || sweep->err != E_OK)
-        return sweep_over(sweep, err != E_OK ? err : sweep->err);
-    for (size_t i = 0; i < sweep->count; i++)
-        if (!export_is_known(store_reader(), sweep->jobs[i]))
-            sweep->jobs[unknown++] = sweep->jobs[i];
-    sweep->count = unknown;
-    if (pool_run(&sweep_kind, pool_remove, on_removed, sweep, NULL) != E_OK)
-        sweep_over(sweep, E_BUSY);
+    sweep_over(sweep, err != E_OK ? err : sweep->err);
 }
 
 static enum err writer_expire(struct tx *tx, void *ctx) {
@@ -247,7 +237,7 @@ static enum err writer_expire(struct tx *tx, void *ctx) {
 
 static void on_expired(enum err err, void *ctx) {
     struct sweep *sweep = ctx;
-    if (err != E_OK || pool_run(&sweep_kind, pool_list, on_listed, sweep, NULL) != E_OK)
+    if (err != E_OK || pool_run(&sweep_kind, pool_sweep, on_files_swept, sweep, NULL) != E_OK)
         sweep_over(sweep, err != E_OK ? err : E_BUSY);
 }
 

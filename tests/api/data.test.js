@@ -298,6 +298,16 @@ test("after thirty days in the trash a message has no text left: no variant, no 
   }
 });
 
+test("files that no row names go, however many there are; what has another name stays", async () => {
+  const mia = await person();
+  const ready = await archive(mia);
+  const orphans = Array.from({ length: 300 }, (_, i) => `0${String(i + 1).padStart(12, "0")}.${i % 2 ? "zip" : "part"}`);
+  for (const name of [...orphans, "notes.txt"]) writeFileSync(join(t.dir, "exports", name), "x");
+  const other = await archive(await person(t, "Otto"));
+  await until(() => !exportsOf(t).some((name) => orphans.includes(name)), "the sweep");
+  for (const name of [`${ready.job_id}.zip`, `${other.job_id}.zip`, "notes.txt"]) assert.ok(exportsOf(t).includes(name), name);
+});
+
 test("an archive in the making tells how far it is, can be called off, and leaves no file then", async () => {
   const server = await start();
   try {
