@@ -119,6 +119,15 @@ static bool check_choice(struct reader *reader, const struct place *place, const
                  str_printf(reader->arena, "must be one of: " STR_FMT, STR_ARG(list)).at);
 }
 
+/* 0 ms stands for "no moment" in every struct and row behind this (bind_time), so the first moment of
+ * 1970 is told from it by a millisecond: what ends then has ended, and is not for ever. */
+static bool read_time(struct str text, int64_t *at_ms) {
+    enum err err = clock_parse_rfc3339(text, at_ms);
+    if (err == E_OK && *at_ms == 0)
+        *at_ms = 1;
+    return err == E_OK;
+}
+
 /* A value that is a text: of a query, or of a JSON string whose type is written as one. */
 static bool text_store(struct reader *reader, const struct place *place, const struct field *row,
                        struct str text, void *to) {
@@ -132,7 +141,7 @@ static bool text_store(struct reader *reader, const struct place *place, const s
     case FIELD_ID:
         return id_parse(text, to) == E_OK || wrong(reader, place, "must be an id of 13 letters");
     case FIELD_TIME:
-        return clock_parse_rfc3339(text, to) == E_OK ||
+        return read_time(text, to) ||
                wrong(reader, place, "must be a time like 2026-11-21T03:52:00Z");
     default:
         BUG("field %s is no text", row->name);

@@ -227,6 +227,14 @@ test("roles: nobody gives or takes what is not below them; a disabled account is
   await t.login(member.email);
 });
 
+test("the first moment of 1970 is a moment that has passed, not \"never\"", async () => {
+  const at = { expires_at: "1970-01-01T00:00:00Z" };
+  for (const [path, body] of [["/auth/api-keys", { name: "k", scopes: ["read"], ...at }], ["/admin/invites", { role: "member", uses: 1, ...at }]]) {
+    const refused = await t.api("POST", path, body);
+    assert.deepEqual([refused.status, refused.json.errors?.[0].field], [422, "expires_at"], path);
+  }
+});
+
 test("a new password ends the other sessions, and leaves keys to programs", async () => {
   const user = await t.newUser({ name: "Pat" });
   const { key } = (await t.api("POST", "/auth/api-keys", { name: "k", scopes: ["read"] }, { token: user.token })).json;

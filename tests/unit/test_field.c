@@ -107,6 +107,18 @@ static void a_whole_object_fills_the_struct(void **state) {
     assert_int_equal(has, 0xfff);
 }
 
+static void the_first_moment_of_1970_is_not_no_moment(void **state) {
+    (void)state;
+    struct outer out;
+    uint64_t has;
+    assert_int_equal(read_text("{\"title\":\"abc\",\"at\":\"1970-01-01T00:00:00Z\"}", &out, &has),
+                     E_OK);
+    assert_int_equal(out.at_ms, 1);
+    assert_int_equal(
+        read_text("{\"title\":\"abc\",\"at\":\"1969-12-31T23:59:59.999Z\"}", &out, &has), E_OK);
+    assert_int_equal(out.at_ms, -1);
+}
+
 static void absent_members_get_their_fallback(void **state) {
     (void)state;
     struct outer out;
@@ -297,6 +309,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_whole_object_fills_the_struct),
+        TEST(the_first_moment_of_1970_is_not_no_moment),
         TEST(absent_members_get_their_fallback),
         TEST(null_is_absent_but_said_where_it_may_be),
         TEST(every_mistake_is_named),
