@@ -31,6 +31,7 @@
 #include "conversation/conversation_store.h"
 #include "conversation/live.h"
 #include "conversation/message_store.h"
+#include "conversation/turn.h"
 #include "loop/pool.h"
 #include "memory/turn.h"
 
@@ -38,14 +39,13 @@
 
 #include "base/banned.h"
 
-#define BODY_LIMIT_BYTES   ((size_t)64 << 20)
-#define MESSAGES_LIMIT     100000 /* of one talk: ten years of thirty a day */
-#define CONTENT_CHARACTERS 100000 /* as much as one message may have when it is said */
-#define SWIPES_LIMIT       100
-#define SLICE_MESSAGES     100
-#define SLICE_BYTES        ((size_t)1 << 20)
-#define EXTRA_LIMIT_BYTES  (64 << 10)
-#define TELL_EVERY_US      250000
+#define BODY_LIMIT_BYTES  ((size_t)64 << 20)
+#define MESSAGES_LIMIT    100000 /* of one talk: ten years of thirty a day */
+#define SWIPES_LIMIT      100
+#define SLICE_MESSAGES    100
+#define SLICE_BYTES       ((size_t)1 << 20)
+#define EXTRA_LIMIT_BYTES (64 << 10)
+#define TELL_EVERY_US     250000
 /* More than one message can take of the arena. */
 #define ROOM_OF_ONE     ((size_t)EXTRA_LIMIT_BYTES * 4)
 #define NAME_CHARACTERS 200
@@ -70,9 +70,9 @@ static const struct field said_rows[] = {
     {"id", FIELD_TEXT, AT(struct said_row, id), .max = 200, .help = "Your own key for it; comes back as external_id."},
     {"role", FIELD_CHOICE, AT(struct said_row, role), .choices = roles, .is_required = true, .help = "Whose part it is."},
     {"name", FIELD_TEXT, AT(struct said_row, name), .max = NAME_CHARACTERS, .help = "Under which name it was said; otherwise the persona's or the character's."},
-    {"content", FIELD_TEXT, AT(struct said_row, content), .is_required = true, .max = CONTENT_CHARACTERS, .help = "What was said."},
+    {"content", FIELD_TEXT, AT(struct said_row, content), .is_required = true, .max = TURN_CONTENT_CHARACTERS, .help = "What was said."},
     {"created_at", FIELD_TIME, AT(struct said_row, created_at), .is_required = true, .help = "When."},
-    {"swipes", FIELD_TEXTS, AT(struct said_row, swipes), .max = SWIPES_LIMIT, .item_max = CONTENT_CHARACTERS,
+    {"swipes", FIELD_TEXTS, AT(struct said_row, swipes), .max = SWIPES_LIMIT, .item_max = TURN_CONTENT_CHARACTERS,
      .help = "All variants; the one that equals content is shown, and content is the first when none does."},
     {"extra", FIELD_JSON, AT(struct said_row, extra), .max = EXTRA_LIMIT_BYTES, .help = "What else you know of it; kept as it is. A picture's caption or captions in it are remembered with the message."},
     {0}};

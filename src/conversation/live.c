@@ -27,9 +27,7 @@
 
 #include "base/banned.h"
 
-#define CONTENT_MAX   100000 /* code points, as in POST .../messages */
-#define CLIENT_ID_MAX 100
-#define SEQ_MAX       9007199254740991.0 /* 2^53 - 1: exact in JavaScript */
+#define SEQ_MAX 9007199254740991.0 /* 2^53 - 1: exact in JavaScript */
 
 /* One command on its way. */
 struct ask {
@@ -233,9 +231,10 @@ static const struct field send_rows[] = {
     TYPE_ROW,
     CONVERSATION_ROW,
     {"content", FIELD_TEXT, AT(struct send_fields, content), .is_required = true, .min = 1,
-     .max = CONTENT_MAX, .help = "What is said."},
+     .max = TURN_CONTENT_CHARACTERS, .help = "What is said."},
     {"client_id", FIELD_TEXT, AT(struct send_fields, client_id), .may_be_null = true,
-     .max = CLIENT_ID_MAX, .help = "The sender's own name for the message; comes back with it."},
+     .max = TURN_CLIENT_ID_CHARACTERS,
+     .help = "The sender's own name for the message; comes back with it."},
     {"reply", FIELD_BOOL, AT(struct send_fields, reply), .fallback = "true",
      .help = "Whether a character answers."},
     {0}};
@@ -413,7 +412,7 @@ static void received(struct channel *channel, struct str type, const struct json
     if (data == NULL)
         data = frame;
     ask.client_id = json_string(json_member(data, "client_id"), STR_NONE);
-    if (ask.client_id.len > CLIENT_ID_MAX * 4)
+    if (ask.client_id.len > TURN_CLIENT_ID_CHARACTERS * 4)
         ask.client_id = STR_NONE;
     if (!has_rate(&ask))
         return;

@@ -15,8 +15,7 @@
 #include "conversation/turn.h"
 #include <stdlib.h>
 
-#define CONTENT_CHARACTERS 100000 /* of one message; twenty pages of a novel */
-#define EVENT_LIMIT_BYTES  ((size_t)4 << 20)
+#define EVENT_LIMIT_BYTES ((size_t)4 << 20)
 
 struct page_query {
     int64_t limit, branch, before;
@@ -49,7 +48,7 @@ static const struct field page_query[] = {
     {"cursor", FIELD_TEXT, AT(struct page_query, cursor), .max = 13, .help = "next_cursor of the page before."},
     {0}};
 static const struct field edit_fields[] = {
-    {"content", FIELD_TEXT, AT(struct edit_body, content), .min = 1, .max = CONTENT_CHARACTERS, .help = "The new text."},
+    {"content", FIELD_TEXT, AT(struct edit_body, content), .min = 1, .max = TURN_CONTENT_CHARACTERS, .help = "The new text."},
     {"hidden", FIELD_BOOL, AT(struct edit_body, hidden), .help = "Shown to people, not to the model."},
     {"revision", FIELD_INT, AT(struct edit_body, revision), .min = 1, .max = 9007199254740991.0,
      .help = "The revision you read: if it has changed since, the edit is refused with 409 and your text is kept in the revisions."},

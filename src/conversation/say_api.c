@@ -17,8 +17,6 @@
 
 #include "base/banned.h"
 
-#define CONTENT_CHARACTERS 100000 /* of one message; twenty pages of a novel */
-
 struct send_body {
     struct str content, client_id;
     bool reply;
@@ -30,8 +28,8 @@ struct wait_query {
 
 /* clang-format off */
 static const struct field send_fields[] = {
-    {"content", FIELD_TEXT, AT(struct send_body, content), .is_required = true, .min = 1, .max = CONTENT_CHARACTERS, .help = "What is said."},
-    {"client_id", FIELD_TEXT, AT(struct send_body, client_id), .max = 64, .help = "Your own name for it; comes back in message:received."},
+    {"content", FIELD_TEXT, AT(struct send_body, content), .is_required = true, .min = 1, .max = TURN_CONTENT_CHARACTERS, .help = "What is said."},
+    {"client_id", FIELD_TEXT, AT(struct send_body, client_id), .max = TURN_CLIENT_ID_CHARACTERS, .help = "Your own name for it; comes back in message:received."},
     {"reply", FIELD_BOOL, AT(struct send_body, reply), .fallback = "true", .help = "Whether a character answers."},
     {0}};
 static const struct field wait_query[] = {

@@ -9,6 +9,9 @@
 #include "base/json.h"
 #include "net/request.h"
 
+#define TURN_CONTENT_CHARACTERS   100000 /* of one message; twenty pages of a novel */
+#define TURN_CLIENT_ID_CHARACTERS 100
+
 struct turn;
 
 enum turn_kind {
