@@ -21,7 +21,6 @@
 #include "admin/settings_api.h"
 #include "admin/setup_api.h"
 #include "app_repeat.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/keyfile.h"
 #include "base/log.h"
@@ -71,6 +70,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "base/banned.h"
 
 #define LATER_MS 200 /* after the start: nobody waits for it */
 

@@ -8,12 +8,13 @@
  */
 #include "app_repeat.h"
 
-#include "base/banned.h"
 #include "base/crypto.h"
 #include "base/map.h"
 #include "store/idempotency.h"
 
 #include <stdint.h>
+
+#include "base/banned.h"
 
 struct repeat {
     struct idempotency

@@ -7,7 +7,6 @@
 
 #include "account/account.h"
 #include "admin/doctor.h"
-#include "base/banned.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/version.h"
@@ -22,6 +21,8 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#include "base/banned.h"
 
 #define PASSWORD_LIMIT_BYTES 1024
 

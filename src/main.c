@@ -5,12 +5,13 @@
  */
 #include "app.h"
 #include "command.h"
-#include "base/banned.h"
 #include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/banned.h"
 
 static const char usage[] =
     "troupe " TROUPE_VERSION ": a private theatre for AI characters\n"

@@ -14,7 +14,6 @@
 #include "account/login.h"
 #include "account/mail_store.h"
 #include "account/outbox.h"
-#include "base/banned.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -29,6 +28,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/banned.h"
 
 #define CALLERS_LIMIT           4096
 #define CALLER_FRESH_MS         ((int64_t)30 * 1000)

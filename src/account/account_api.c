@@ -9,7 +9,6 @@
 
 #include "account/login.h"
 #include "account/mail_store.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -17,6 +16,8 @@
 #include "net/channel.h"
 
 #include <string.h>
+
+#include "base/banned.h"
 
 #define REFRESH_COOKIE "troupe_refresh"
 #define GRACE_MS       ((int64_t)20 * 1000) /* two tabs, or an answer that was lost */

@@ -17,7 +17,6 @@
  */
 #include "account/login.h"
 
-#include "base/banned.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -29,6 +28,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/banned.h"
 
 #define TOKEN_TYPE        STR("at+jwt") /* RFC 9068: this purpose and no other */
 #define ISSUER            STR("troupe")

@@ -7,7 +7,6 @@
 #include "account/account_api.h"
 
 #include "account/login.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/id.h"
@@ -15,6 +14,8 @@
 #include "base/text.h"
 #include "net/channel.h"
 #include "store/audit.h"
+
+#include "base/banned.h"
 
 #define CODE_LETTERS \
     12 /* 60 bits of Crockford base32: not to be guessed, short enough to read out */

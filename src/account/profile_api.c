@@ -6,7 +6,6 @@
 #include "account/account_api.h"
 
 #include "account/login.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/image.h"
@@ -15,6 +14,8 @@
 #include "store/blob.h"
 
 #include <string.h>
+
+#include "base/banned.h"
 
 #define PREFERENCES_LIMIT_BYTES 4096
 #define AVATAR_LIMIT_BYTES      ((size_t)4 << 20)

@@ -16,10 +16,11 @@
 
 #include "account/login.h"
 #include "account/mail_store.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/channel.h"
+
+#include "base/banned.h"
 
 #define HOUR_MS       ((int64_t)3600 * 1000)
 #define ASKS_ACCOUNT  3  /* in an hour, of each purpose: OWASP, Forgot Password */

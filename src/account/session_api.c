@@ -2,11 +2,12 @@
 #include "account/account_api.h"
 
 #include "account/login.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "net/channel.h"
+
+#include "base/banned.h"
 
 struct key_body {
     struct str name;

@@ -7,10 +7,11 @@
  */
 #include "admin/health_api.h"
 
-#include "base/banned.h"
 #include "base/metric.h"
 #include "loop/loop.h"
 #include "store/store.h"
+
+#include "base/banned.h"
 
 METRIC_GAUGE(statements, "troupe_sql_statements",
              "SQL statements run by the loop and the writer since the start.");

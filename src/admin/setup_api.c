@@ -7,10 +7,11 @@
 
 #include "account/account.h"
 #include "account/outbox.h"
-#include "base/banned.h"
 #include "base/log.h"
 #include "character/character.h"
 #include "model/discover.h"
+
+#include "base/banned.h"
 
 struct setup_body {
     struct str code, email, password, display_name;

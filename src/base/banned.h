@@ -1,5 +1,6 @@
 /* Calls that do not compile in this house: they overflow, they are not thread-safe, or they build
- * strings for a shell. */
+ * strings for a shell. The last include of every file, for libc's own headers would bring them back
+ * under the other name (tests/structure sees to that). */
 #pragma once
 
 #define BANNED(name) name##_is_banned_in_this_house

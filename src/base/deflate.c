@@ -6,12 +6,13 @@
  */
 #include "base/deflate.h"
 
-#include "base/banned.h"
 #include "base/check.h"
 
 #include <stdint.h>
 #include <string.h>
 #include <zlib.h>
+
+#include "base/banned.h"
 
 #define LEVEL       1
 #define WINDOW_BITS 13 /* 8 KiB */

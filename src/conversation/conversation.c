@@ -8,13 +8,14 @@
  */
 #include "conversation/conversation.h"
 
-#include "base/banned.h"
 #include "base/text.h"
 #include "character/character.h"
 #include "conversation/conversation_store.h"
 #include "conversation/turn.h"
 
 #include <string.h>
+
+#include "base/banned.h"
 
 #define LAST_LINE_CHARACTERS 120
 #define SETTINGS_LIMIT_BYTES ((size_t)256 << 10)

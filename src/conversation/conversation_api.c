@@ -9,7 +9,6 @@
 #include "conversation/conversation_api.h"
 
 #include "account/account.h"
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "character/character.h"
@@ -20,6 +19,8 @@
 #include "conversation/turn.h"
 
 #include <stdlib.h>
+
+#include "base/banned.h"
 
 #define GREETINGS_LIMIT 64
 

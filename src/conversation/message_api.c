@@ -4,7 +4,6 @@
  */
 #include "conversation/conversation_api.h"
 
-#include "base/banned.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/id.h"
@@ -14,6 +13,8 @@
 #include "conversation/room.h"
 #include "conversation/turn.h"
 #include <stdlib.h>
+
+#include "base/banned.h"
 
 #define EVENT_LIMIT_BYTES ((size_t)4 << 20)
 

@@ -20,12 +20,13 @@
  */
 #include "conversation/prompt.h"
 
-#include "base/banned.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "model/tokens.h"
 
 #include <string.h>
+
+#include "base/banned.h"
 
 /* What the house says when a card brings no system prompt of its own. */
 static const char house_prompt[] =

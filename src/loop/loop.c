@@ -38,6 +38,8 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/banned.h"
+
 #define FLUSH_LIMIT_MS 1000 /* a peer that has not taken its last bytes by then does not read */
 #define TEST_TICK_MS   5    /* how soon a moved test clock is noticed */
 #define HOOK_LIMIT     32   /* modules that register; each does once, at start */

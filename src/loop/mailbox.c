@@ -25,6 +25,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "base/banned.h"
+
 static _Atomic(struct mail *) newest;
 static uv_poll_t doorbell;
 static int bell_fd = -1;

@@ -6,7 +6,6 @@
  */
 #include "loop/notify.h"
 
-#include "base/banned.h"
 #include "base/log.h"
 
 #include <stddef.h>
@@ -15,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "base/banned.h"
 
 void notify_systemd(const char *state) {
     const char *path = getenv("NOTIFY_SOCKET");

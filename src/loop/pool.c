@@ -32,6 +32,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/banned.h"
+
 #define THREAD_LIMIT 64
 #define STACK_BYTES \
     (1 << 20) /* image decoders and SQLite need 100 to 300 KiB; only touched pages cost */

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 
+#include "base/banned.h"
+
 static const struct blob_port *chosen;
 
 const struct blob_port *blob_port(void) {

@@ -39,6 +39,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/banned.h"
+
 #define DB_MAGIC 0x64627821u
 #define WRITER_BUSY_MS \
     5000 /* another process (the command line) holds the write lock for one transaction */

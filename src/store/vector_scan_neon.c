@@ -5,12 +5,13 @@
  */
 #include "store/vector_scan.h"
 
-#include "base/banned.h"
 
 #if defined(__aarch64__)
 
 #include <arm_neon.h>
 #include <sys/auxv.h>
+
+#include "base/banned.h"
 
 #ifndef HWCAP_ASIMDDP
 #define HWCAP_ASIMDDP (1 << 20)

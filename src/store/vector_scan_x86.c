@@ -13,11 +13,12 @@
  */
 #include "store/vector_scan.h"
 
-#include "base/banned.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+
+#include "base/banned.h"
 
 #define CHUNK_BYTES 256 /* of signs, that 16 bits last for: 256 * 2 * 127 = 65,024 */
 

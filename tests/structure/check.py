@@ -96,6 +96,15 @@ def check_essay(path, text):
     if path.suffix == ".c" and not re.match(r"/\*.{30,}?\*/", text, re.S):
         offend(path, "does not begin with what it is for")
 
+# What banned.h takes away must have been declared before, or it comes back under the other name: with _FORTIFY_SOURCE
+# the headers of libc define these functions inline.
+BANS_NOTHING = re.compile(r"vendor-free/embedder_kernel")  # loops over numbers: no function of libc is called
+
+def check_ban(path, text):
+    included = re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)', text, re.M)
+    if path.suffix == ".c" and not BANS_NOTHING.search(str(path)) and included[-1:] != ["base/banned.h"]:
+        offend(path, 'does not include "base/banned.h" last')
+
 # --- the web app: lib < api < state < parts < chat, admin ... < pages < App -----------------------
 
 # Any other folder is a feature, 4; setting up shows forms of others.
@@ -137,7 +146,7 @@ def check_dependencies():
         offend("docs/dependencies.md", f"`{name}` is used and not listed with its reason")
 
 for file in C_FILES:
-    for check in (check_includes, check_sql, check_essay):
+    for check in (check_includes, check_sql, check_essay, check_ban):
         check(file, file.read_text())
 for file in files("assets/web/src", ".ts", ".svelte"):
     check_web_file(file)
