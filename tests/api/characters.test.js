@@ -282,7 +282,8 @@ test("after thirty days in the trash a character is gone for good", async () => 
     const inTrash = async (token) => ids(await stage.api("GET", "/characters?trash=true", undefined, { token })).includes(made.id);
     stage.moveClock(29 * 24 * 3600 * 1000);
     const token = (await stage.login(stage.owner.email)).token;
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const sweeps = async () => (await stage.api("GET", "/admin/jobs?limit=100", undefined, { token })).json.items.filter((job) => job.is_standing);
+    await until(async () => (await sweeps()).every((job) => job.state === "queued" && Date.parse(job.run_at) > Date.now() + stage.clock), "the sweeps of by then");
     assert.ok(await inTrash(token), "after twenty-nine it is still there");
     stage.moveClock(2 * 24 * 3600 * 1000);
     const later = (await stage.login(stage.owner.email)).token;

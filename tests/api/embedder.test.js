@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { binary, start, until } from "./harness.js";
+import { binary, serve, start, until } from "./harness.js";
 import { embedder, importTalk, indexed, messagesOf } from "./talks.js";
 
 const isSanitized = readFileSync(binary).includes("__asan_init");
@@ -19,14 +19,15 @@ const THINGS = ["a brass compass", "seven lemons", "a letter from my aunt", "the
 const line = (n) => `I walked to the ${PLACES[n % 10]} today, it was number ${n}. There I found ${THINGS[n % 7]} and took it home. What would you have done with it?`;
 
 test("awake it takes at most 60 MB with the whole house; after half a minute of rest its pages are gone", { skip: isSanitized && "a sanitizer has memory of its own" }, async (c) => {
-  const t = await start();
-  const asleep = residentOf(t);
+  const t = await serve();
+  const asleep = residentOf(t); // before there is a cast, whose cards wake it
+  await t.setUp();
   await importTalk(t, messagesOf(200, line));
   let awake = 0;
   await until(async () => {
     awake = Math.max(awake, residentOf(t));
     return (await embedder(t)).vectors_pending === 0;
-  }, "everything is embedded", 60000);
+  }, "everything is embedded", 600000);
   assert.ok(awake > asleep + 10 * MB, `it was awake: ${asleep / MB} MB, then ${awake / MB} MB`);
   assert.ok(awake <= 60 * MB, `${awake / MB} MB when awake`);
   t.moveClock(31000);
@@ -59,7 +60,7 @@ test("while thousands of sentences are embedded, questions and requests are answ
   await t.stop();
 });
 
-test("on a machine without wide instructions too: a question and a turn do not wait behind the background, and a stop is prompt", { timeout: 180000, skip: isSanitized && "a sanitizer makes plain kernels slower than anybody waits" }, async (c) => {
+test("on a machine without wide instructions too: a question and a turn do not wait behind the background, and a stop is prompt", { timeout: 900000, skip: isSanitized && "a sanitizer makes plain kernels slower than anybody waits" }, async (c) => {
   const t = await start({ env: { TROUPE_TEST_KERNELS: "plain" } });
   const conversation = await importTalk(t, messagesOf(10, line));
   await indexed(t);
@@ -99,7 +100,7 @@ test("the weights may be a file that a setting names; a file that is cut off is 
   const before = await until(async () => { // the cast, which is found by meaning too
     const now = await embedder(t);
     return now.state === "ready" && now.items >= 7 && now.vectors_pending === 0 && now;
-  }, "the cast is embedded", 120000);
+  }, "the cast is embedded", 600000);
   await importTalk(t, messagesOf(10, line));
   await indexed(t);
   const ada = 1; // she came with the talk

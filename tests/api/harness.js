@@ -56,6 +56,11 @@ export function run(args, { input = "", env = {} } = {}) {
   });
 }
 
+// fetch() keeps connections for the whole process, and knows no way to let go of them but a dispatcher of one's own, whose class Node does not export.
+await fetch("data:,");
+const Agent = globalThis[Symbol.for("undici.globalDispatcher.1")].constructor;
+const newConnections = () => new Agent();
+
 /** A server process. `dir` may be one that an earlier process left behind. */
 export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")), settings = {}, env = {}, port = 0, config } = {}) {
   const clockFile = join(dir, "test-clock");
@@ -80,7 +85,7 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
   const started = Date.now();
   const { url, setupLink } = await new Promise((resolve, reject) => {
     let out = "", found = null;
-    const timer = setTimeout(() => reject(new Error(`no "listening" line in 20 s:\n${out}\n${log.join("")}`)), 20000);
+    const timer = setTimeout(() => reject(new Error(`no "listening" line in 60 s:\n${out}\n${log.join("")}`)), 60000);
     child.stdout.on("data", (bytes) => {
       out += bytes;
       const url = out.match(/listening on (http:\/\/\S+)\n/)?.[1];
@@ -95,14 +100,7 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
     exited.then(({ code, signal }) => { clearTimeout(timer); reject(new Error(`the server ended (${code ?? signal}):\n${log.join("")}`)); });
   });
 
-  const patientFetch = async (...request) => {
-    try {
-      return await fetch(...request);
-    } catch (error) {
-      if (Date.now() - (server.clockMovedAt ?? 0) > 2000) throw error;
-      return fetch(...request);
-    }
-  };
+  let dispatcher = newConnections();
   const server = {
     url, dir, child, setupLink, log, exited, ready_ms: Date.now() - started,
     logText: () => log.join(""),
@@ -114,15 +112,16 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
       const fd = openSync(clockFile, "r+");
       writeSync(fd, bytes, 0, 8, 0);
       closeSync(fd);
-      // Connections that were kept alive are now idle for too long: the server closes them, and the next request may meet one that is closing.
-      server.clockMovedAt = Date.now();
+      // Connections that were kept alive are now idle for too long: the server closes them, and the next request would meet one that is closing.
+      dispatcher?.close();
+      dispatcher = newConnections();
     },
     async api(method, path, body, { token = server.owner?.token, headers = {}, raw = false } = {}) {
       const full = path.startsWith("/api") || path.startsWith("/v1") || path.startsWith("/.well-known") ||
         /^\/(healthz|readyz|metrics|ws)/.test(path) ? path : `/api/v1${path}`;
       const isBytes = body instanceof Uint8Array || body instanceof FormData || typeof body === "string";
-      const answer = await patientFetch(url + full, {
-        method, redirect: "manual",
+      const answer = await fetch(url + full, {
+        method, dispatcher, redirect: "manual",
         headers: {
           ...(token ? { authorization: `Bearer ${token}` } : {}),
           ...(body !== undefined && !isBytes ? { "content-type": "application/json" } : {}), ...headers,
@@ -185,8 +184,8 @@ export async function start(options = {}) {
   return server;
 }
 
-/** Waits until `check` gives something true; fails with `what` after `timeout_ms`. */
-export async function until(check, what, timeout_ms = 10000) {
+/** Waits until `check` gives something true; fails with `what` after `timeout_ms`, which is long: what is promised without a time takes its time on a busy machine. */
+export async function until(check, what, timeout_ms = 60000) {
   const end = Date.now() + timeout_ms;
   for (;;) {
     const value = await check();
@@ -194,6 +193,19 @@ export async function until(check, what, timeout_ms = 10000) {
     if (Date.now() > end) throw new Error(`not within ${timeout_ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Tries a wrong password until the wait that this costs is longer than any machine is slow: it doubles with each try, beginning with a second. */
+export async function lockedOut(server, fail) {
+  for (let tries = 0; tries < 30; tries++) {
+    const answer = await fail();
+    if (answer.status !== 429) continue;
+    const wait_s = Number(answer.headers.get("retry-after"));
+    if (!(wait_s >= 1 && wait_s <= 60)) throw new Error(`wait ${wait_s} s`);
+    if (wait_s > 25) return;
+    server.moveClock(wait_s * 1000);
+  }
+  throw new Error("nobody was made to wait");
 }
 
 /** Reads the events of an SSE answer (from api(..., {raw: true})) one by one: {id, event, data}. */

@@ -16,7 +16,7 @@ const SENTENCES = ["The lamp is lit.", "It rains in Lisbon again.", "My brother 
   "The cat sleeps on the piano.", "I lost my keys near the station.", "She sings every Sunday.", "The garden needs water.", "Do you remember the red house?"];
 const line = (n) => `${SENTENCES[n % 10]} ${SENTENCES[(n * 7 + 3) % 10]} This is number ${n}.`;
 
-const settled = (t, timeout_ms = 240000 * SLOW) => indexed(t, { timeout_ms, isDone: (now) => now.next === null && now.state === "ready" });
+const settled = (t, timeout_ms = 600000 * SLOW) => indexed(t, { timeout_ms, isDone: (now) => now.next === null && now.state === "ready" });
 
 async function talk(t, messages = 0) {
   if (messages) return importTalk(t, messagesOf(messages, line));
@@ -98,13 +98,18 @@ test("another embedder takes over while searches go on; its key comes out nowher
   const t = await start();
   const conversation = await talk(t, 400 / SLOW);
   const whole = (await settled(t)).vectors;
-  const fake = await startEmbedder({ key: "sk-very-secret", behave: () => ({ wait_ms: 30 * SLOW }) });
+  // Each batch waits for another search, so that there are some, however slow they are.
+  let searches = 0, progress = 0, isUnderWay = false;
+  const fake = await startEmbedder({ key: "sk-very-secret", behave: async (request) => {
+    const before = searches, isQuestion = [].concat(request.json.input).length === 1;
+    await until(() => !isUnderWay || isQuestion || searches > before, "another search");
+  } });
   const answer = await t.api("PUT", "/admin/embedder", { provider: "openai", base_url: fake.url, model: "tiny", api_key: "sk-very-secret" });
   assert.equal(answer.status, 200, answer.text);
   assert.equal(answer.json.provider, "builtin", "in use is what was in use");
   assert.equal(answer.json.next.model, "tiny");
   assert.equal(answer.json.next.has_key, true);
-  let searches = 0, progress = 0;
+  isUnderWay = true;
   await until(async () => {
     const found = await t.api("GET", `/memory/${conversation.id}/search?q=Where%20is%20the%20cat%3F`);
     assert.equal(found.status, 200);
@@ -116,14 +121,15 @@ test("another embedder takes over while searches go on; its key comes out nowher
       progress = now.next.done;
     }
     return now.next === null;
-  }, "the change");
+  }, "the change", 240000 * SLOW);
+  isUnderWay = false;
   assert.ok(searches > (SLOW > 1 ? 0 : 2) && (SLOW > 1 || progress > 0), `${searches} searches, ${progress} done`);
   const now = await embedder(t);
   assert.deepEqual([now.provider, now.model, now.dims, now.has_key], ["openai", "tiny", 32, true]);
   const job = (await t.api("GET", "/admin/jobs?kind=index.rebuild")).json.items[0];
   await until(async () => (await t.api("GET", "/admin/jobs?kind=index.rebuild")).json.items[0].state === "done", "the job that showed it");
   assert.ok(job);
-  await until(async () => (await embedder(t)).vectors === whole, "the vectors of the old one are gone", 15000);
+  await until(async () => (await embedder(t)).vectors === whole, "the vectors of the old one are gone");
   const same = await t.api("PUT", "/admin/embedder", { provider: "openai", base_url: fake.url, model: "tiny" });
   assert.equal(same.json.next, null, "what is in use is not built again, and its key is known");
   assert.equal(t.logText().includes("sk-very-secret"), false);
@@ -177,7 +183,7 @@ test("an embedder that fails holds up nobody: replies come, words are found, and
   const found = (await t.api("GET", `/memory/${conversation.id}/search?q=brother%20sails`)).json.items;
   assert.match(found[0].text, /brother sails/, "by words");
   fake.behave = (request) => (request.json.input.some((text) => /Poison/.test(text)) ? { status: 400, body: { error: { message: "no" } } } : undefined);
-  const now = await until(async () => { const e = await embedder(t); return e.vectors_pending <= 1 && e; }, "it catches up", 60000);
+  const now = await until(async () => { const e = await embedder(t); return e.vectors_pending <= 1 && e; }, "it catches up", 240000);
   assert.equal(now.vectors_pending, 1, "what it never takes stays in the queue");
   const metrics = (await t.api("GET", "/metrics", undefined, { token: null })).text;
   assert.ok(Number(metrics.match(/^troupe_index_failures_total (\d+)/m)[1]) > 0);
@@ -222,7 +228,7 @@ test("vectors that were lost or are of another time are made again; beside a ser
   rmSync(join(t.dir, "vectors"), { recursive: true });
   t = await serve({ dir: t.dir });
   t.owner = owner;
-  await until(async () => (await embedder(t)).vectors === whole, "they are there again", 30000 * SLOW);
+  await until(async () => (await embedder(t)).vectors === whole, "they are there again", 240000 * SLOW);
   await settled(t);
   await t.stop({ keep: true });
   assert.deepEqual(await dump(t.dir), before);
@@ -245,10 +251,11 @@ async function work(server, conversation, state) {
   }
 }
 
-test("killed again and again in puts, changes, deletions and changes of the embedder: what is found equals a rebuild", { timeout: 300000 * SLOW }, async () => {
+test("killed again and again in puts, changes, deletions and changes of the embedder: what is found equals a rebuild", { timeout: 1200000 * SLOW }, async () => {
   const ROUNDS = Number(process.env.TROUPE_KILL_ROUNDS ?? 14);
   const fakes = [await startEmbedder({ dims: 32 }), await startEmbedder({ dims: 48, model: "other", behave: () => ({ wait_ms: 15 }) })];
-  let t = await start();
+  const settings = { "accounts.access_token_s": 86400 }; // one token for all of it
+  let t = await start({ settings });
   const owner = t.owner;
   const conversation = await talk(t);
   await talk(t, 150);
@@ -266,13 +273,13 @@ test("killed again and again in puts, changes, deletions and changes of the embe
     t = await serve({ dir: t.dir });
     t.owner = owner;
   }
-  await settled(t, 60000 * SLOW);
+  await settled(t);
   assert.equal((await t.stop({ keep: true })).code, 0);
   const one = await serve({ dir: t.dir }); // what waits for a few seconds (an encoder that goes) is done at a start
   one.owner = owner;
   await settled(one);
   await until(async () => { const now = await embedder(one); return now.vectors > 0 && now; }, "vectors");
-  await new Promise((resolve) => setTimeout(resolve, 800));
+  await until(() => execFileSync("sqlite3", ["-readonly", "-cmd", ".timeout 20000", join(t.dir, "troupe.db"), "SELECT count(*) FROM encoder WHERE state = 'retired'"]).toString().trim() === "0", "encoders that go are gone");
   await one.stop({ keep: true });
   const items = await assertEqualsRebuild(t.dir);
   assert.ok(items.length > 150 + ROUNDS, `${items.length} items were indexed`);

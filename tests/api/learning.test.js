@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { events, serve, start, until } from "./harness.js";
-import { importTalk, jobsDone, messagesOf } from "./talks.js";
+import { hurry, importTalk, jobsDone, messagesOf } from "./talks.js";
 import { startFake } from "../fakes/endpoint.js";
 
 const SECRET_CARD = "Ada keeps the lighthouse of Point Quarry and collects brass barometers.";
@@ -122,8 +122,8 @@ test("500 turns with 60 planted facts, 40 repeats and 10 changes: found, not dou
     const change = changes.find(({ marker }) => line.includes(marker));
     if (change) changedAt.set(change.item.subject, message.created_at);
   }
-  await until(async () => fake.chats.filter(isLearning).some((request) => request.text.includes("mark 499")), "the last window was learnt", 60000);
-  await until(async () => (await ada.memory("all")).facts.filter((item) => item.state === "superseded").length >= 10, "the changes", 20000);
+  await until(async () => fake.chats.filter(isLearning).some((request) => request.text.includes("mark 499")), "the last window was learnt");
+  await until(async () => (await ada.memory("all")).facts.filter((item) => item.state === "superseded").length >= 10, "the changes");
   const all = (await ada.memory("all")).facts;
   const found = planted.filter(({ item }) => all.some((known) => known.object === item.object && known.subject.toLowerCase() === item.subject.toLowerCase()));
   assert.ok(found.length >= 54, `${found.length} of 60 planted facts were found`);
@@ -209,7 +209,7 @@ test("a model that breaks its JSON is read as far as it makes sense; one that fa
     const reply = replies[Math.min(step++, 1)];
     return typeof reply === "string" ? { reply } : reply;
   } });
-  const server = await withModel(fake);
+  const server = await withModel(fake, { "accounts.access_token_s": 86400 });
   context.after(async () => { await server.stop(); await fake.close(); });
   const ada = await talk(server);
   await filler(ada, 6);
@@ -218,8 +218,7 @@ test("a model that breaks its JSON is read as far as it makes sense; one that fa
   await fact(ada, /Malta/);
   await ada.say("I live in Bristol.");
   await filler(ada, 5);
-  server.moveClock(10000);
-  const lives = await until(async () => { server.moveClock(5000); return (await ada.memory()).facts.find((item) => /Bristol/.test(item.text)); }, "the rules took over", 20000);
+  const lives = await until(async () => { await hurry(server, "memory.learn"); return (await ada.memory()).facts.find((item) => /Bristol/.test(item.text)); }, "the rules took over");
   assert.equal(lives.made_by, "rules");
 });
 
@@ -346,11 +345,13 @@ test("shared memory: off, a talk remembers its own; on, all talks with the chara
 function* files(dir) {
   for (const name of readdirSync(dir)) {
     const path = join(dir, name);
-    if (statSync(path).isDirectory()) yield* files(path);
-    else yield path;
+    const is = statSync(path, { throwIfNoEntry: false });
+    if (is?.isDirectory()) yield* files(path);
+    else if (is) yield path;
   }
 }
-const holders = (dir, words) => [...files(dir)].filter((path) => words.some((word) => readFileSync(path).includes(word)));
+const bytesOf = (path) => { try { return readFileSync(path); } catch { return Buffer.alloc(0); } }; // gone meanwhile
+const holders = (dir, words) => [...files(dir)].filter((path) => { const bytes = bytesOf(path); return words.some((word) => bytes.includes(word)); });
 
 test("what is forgotten leaves no byte in any file: rows, words, vectors, prompts, answers kept for repeats, freed pages, the log", async () => {
   const server = await start();
@@ -369,7 +370,7 @@ test("what is forgotten leaves no byte in any file: rows, words, vectors, prompt
   assert.equal((await ada.api("DELETE", `/facts/${made.json.id}`)).status, 204);
   assert.equal((await ada.api("GET", `/facts/${made.json.id}`)).status, 404);
   assert.equal((await ada.api("GET", "/summary")).json.items[0].text, "They met. They parted at the gate of the garden.");
-  await until(() => holders(dir, secrets).length === 0, "nothing is left while the server runs", 15000).catch((error) => {
+  await until(() => holders(dir, secrets).length === 0, "nothing is left while the server runs").catch((error) => {
     throw new Error(`${error.message}: ${holders(dir, secrets)}`);
   });
   await server.stop({ keep: true });
@@ -419,7 +420,7 @@ test("forgetting a topic shows first what would go; then facts, episodes, summar
 /** A talk longer than its prompt, so that memories stand in it. */
 const longTalk = async (server) => (await importTalk(server, messagesOf(400, (n) => `Chatter number ${n}: the kettle, the rain, the long road to the sea and back again, and so on for a while.`))).id;
 
-test("a topic of thousands of messages is forgotten whole, and others need not wait for it", { timeout: 120000 }, async () => {
+test("a topic of thousands of messages is forgotten whole, and others need not wait for it", { timeout: 600000 }, async () => {
   const ROUNDS = 1500;
   const { id } = await importTalk(t, messagesOf(3 * ROUNDS, (n) => (n % 3 ? `Zinnia took the ferry number ${n}.` : `The heron stood in the reeds on day ${n}.`)));
   const other = await talk();
@@ -441,8 +442,8 @@ test("a topic of thousands of messages is forgotten whole, and others need not w
   assert.equal(done.status, 200, done.text);
   assert.equal(new Set(done.json.message_ids).size, 2 * ROUNDS);
   assert.ok(slowest < 1000, `somebody else's message waited ${slowest} ms`);
-  await until(async () => (await found("Zinnia")) === 0, "none of them is recalled any more", 30000);
-  await until(async () => (await t.api("GET", `/memory/${id}`)).json.index.messages === ROUNDS, "every message about it went, and no other", 30000);
+  await until(async () => (await found("Zinnia")) === 0, "none of them is recalled any more");
+  await until(async () => (await t.api("GET", `/memory/${id}`)).json.index.messages === ROUNDS, "every message about it went, and no other");
   assert.equal(await found("heron"), 100);
   assert.deepEqual((await t.api("POST", `/memory/${id}/forget`, { topic: "Zinnia", dry_run: true })).json.message_ids, []);
 });
@@ -609,11 +610,12 @@ test("kill -9 in the middle of learning: it goes on where it was, and learns not
   for (let i = 0; i < 60; i++) await ada.say(`I saw town ${i} on the way.`);
   await until(() => calls >= 2, "learning is under way");
   await server.kill();
-  server = await serve({ dir });
+  server = await serve({ dir, settings: { "accounts.access_token_s": 86400 } });
   server.owner = await server.login("owner@example.com");
+  server.moveClock(61000); // the lease of a job whose process died is over
   const memory = async () => (await server.api("GET", `/memory/${ada.id}?state=all`)).json.facts;
   await server.api("POST", `/conversations/${ada.id}/messages`, { content: "Remember that I saw town 60.", reply: false });
-  const facts = await until(async () => { server.moveClock(3000); const now = await memory(); return now.length >= 61 && now; }, "all of it is learnt", 30000);
+  const facts = await until(async () => { await hurry(server, "memory.learn"); const now = await memory(); return now.length >= 61 && now; }, "all of it is learnt");
   assert.equal(new Set(facts.map((item) => item.object)).size, facts.length, "nothing twice");
   assert.ok(facts.every((item) => item.source_message_ids.length === 1));
   await server.stop();

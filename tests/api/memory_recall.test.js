@@ -104,6 +104,7 @@ test("who said it, and when, counts", async () => {
 });
 
 test("words about time are read against the moment of the question", async () => {
+  await until(() => DAY - (Date.now() % DAY) > 60000, "midnight has passed: yesterday is the same day for the talk and for the question", 120000);
   const now = Date.now();
   const { conversation } = await bring({ messages: talk([
     ["old", "user", "I bought a red bicycle.", new Date(now - 40 * DAY)],
@@ -226,7 +227,7 @@ test("an import is checked to the last message before anything is stored", async
   assert.equal((await t.api("GET", "/characters?limit=100")).json.items.filter((c) => c.name === "Nobody yet").length, 0, "nor was the character made");
 });
 
-test("twenty thousand messages come in one call, and others need not wait for it", { timeout: 120000 }, async () => {
+test("twenty thousand messages come in one call, and others need not wait for it", { timeout: 600000 }, async () => {
   const LINES = 20000;
   const messages = Array.from({ length: LINES }, (_, i) => ({
     id: `n${i}`, role: i % 2 ? "assistant" : "user", content: i === 12345 ? "The spare key lies under the copper kettle." : `Line ${i} about weather number ${i * 7 % 1000} and bread.`,
@@ -252,10 +253,13 @@ test("twenty thousand messages come in one call, and others need not wait for it
   assert.equal((await find(conversation.id, "Where is the spare key?"))[0].external_id, "n12345");
   const ids = answered.map((m) => m.id);
   assert.deepEqual(ids, [...ids].sort(), "ids grow in the order of the talk");
-  const progress = heard.filter((frame) => frame.type === "job:progress" && frame.data.kind === "conversation.import").map((frame) => frame.data);
+  const progress = await until(() => {
+    const frames = heard.filter((frame) => frame.type === "job:progress" && frame.data.kind === "conversation.import").map((frame) => frame.data);
+    return frames.at(-1)?.state === "done" && frames;
+  }, "the end is told");
   socket.terminate();
   assert.ok(progress.length >= 2 && progress.every((p) => p.id === conversation.id && p.total === LINES), JSON.stringify(progress.slice(0, 2)));
-  assert.deepEqual([progress.at(-1).state, progress.at(-1).progress], ["done", LINES]);
+  assert.equal(progress.at(-1).progress, LINES);
 });
 
 test("the same key brings a talk along once", async () => {
@@ -333,7 +337,7 @@ test("a pinned fact has a place in a prompt that is cut, and is counted as used"
   assert.equal((await t.api("GET", `/memory/${conversation.id}/facts/${fact.id}`)).json.uses, 1);
 });
 
-test("our own set of thirty evenings: what was said is among the first ten", { timeout: 120000 }, async () => {
+test("our own set of thirty evenings: what was said is among the first ten", { timeout: 600000 }, async () => {
   const [{ speakers, messages, questions }] = generate();
   assert.ok(questions.length >= 200 && new Set(questions.map((q) => q.category)).size === 5);
   const { conversation } = await bring({ persona_name: speakers[0], character_name: speakers[1],
@@ -364,7 +368,7 @@ const longTalk = () => {
   return talk([...TALK, ...filler]);
 };
 
-test("an embedder that stalls delays no reply: words remember without it", { timeout: 60000 }, async () => {
+test("an embedder that stalls delays no reply: words remember without it", { timeout: 600000 }, async () => {
   const s = await start(), fake = await startEmbedder();
   try {
     assert.equal((await s.api("PUT", "/admin/embedder", { provider: "openai", base_url: fake.url, model: "tiny" })).status, 200);
@@ -373,7 +377,7 @@ test("an embedder that stalls delays no reply: words remember without it", { tim
     await until(async () => {
       const now = (await s.api("GET", "/admin/embedder")).json;
       return now.provider === "openai" && (await s.api("GET", `/memory/${id}`)).json.index.pending === 0;
-    }, "the other embedder serves", 30000);
+    }, "the other embedder serves", 600000);
     fake.behave = () => ({ hang: true });
     const began = Date.now();
     const said = await s.api("POST", `/conversations/${id}/messages`, { content: "Do you remember the name of my greyhound?" });
@@ -389,7 +393,7 @@ test("an embedder that stalls delays no reply: words remember without it", { tim
   }
 });
 
-test("a death in the middle of an import leaves nothing that anybody sees", { timeout: 60000 }, async () => {
+test("a death in the middle of an import leaves nothing that anybody sees", { timeout: 600000 }, async () => {
   const first = await start();
   const messages = Array.from({ length: 20000 }, (_, i) => ({ id: `k${i}`, role: i % 2 ? "assistant" : "user", content: `Line ${i} of a talk that is cut off, with the word zeppelin in it.`, created_at: new Date(Date.UTC(2022, 0, 1) + i * 60000).toISOString() }));
   const importing = first.api("POST", "/conversations/import", { format: "troupe", character_name: "Cut Off", messages }).catch(() => null);

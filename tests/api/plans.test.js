@@ -43,13 +43,18 @@ test("a chat turn costs so many statements and no more, however long the talk is
   const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening." })).json;
   const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
   // What was said before is indexed first, so that only this turn is counted.
-  const quiet = () => until(async () => (await t.api("GET", `/memory/${conversation.id}`)).json.index.pending === 0, "the index to be at rest", 60000);
+  const quiet = () => until(async () => (await t.api("GET", `/memory/${conversation.id}`)).json.index.pending === 0, "the index to be at rest");
+  // The least of three: a standing job of the house that falls into a turn is not the turn's.
   const cost = async (body) => {
-    await quiet();
-    const before = await statements();
-    const answer = await t.api("POST", `/conversations/${conversation.id}/messages`, body);
-    assert.equal(answer.status, 201);
-    return (await statements()) - before;
+    let least = Infinity;
+    for (let round = 0; round < 3; round++) {
+      await quiet();
+      const before = await statements();
+      const answer = await t.api("POST", `/conversations/${conversation.id}/messages`, body);
+      assert.equal(answer.status, 201);
+      least = Math.min(least, (await statements()) - before);
+    }
+    return least;
   };
   await cost({ content: "warm" });
   const short = await cost({ content: "one" });

@@ -19,8 +19,8 @@ export async function importTalk(t, messages) {
 
 export const embedder = async (t) => (await t.api("GET", "/admin/embedder")).json;
 
-/** Waits until every word and every vector is there; gives what the admin page says then. `isDone` may ask for more. */
-export const indexed = (t, { timeout_ms = 240000, isDone = () => true } = {}) => until(async () => {
+/** Waits until every word and every vector is there (making them gives way to everything else that the machine does); gives what the admin page says then. `isDone` may ask for more. */
+export const indexed = (t, { timeout_ms = 600000, isDone = () => true } = {}) => until(async () => {
   const now = await embedder(t);
   return now.vectors_pending === 0 && now.words_pending === 0 && isDone(now) && now;
 }, "everything is indexed", timeout_ms);
@@ -29,4 +29,12 @@ export const indexed = (t, { timeout_ms = 240000, isDone = () => true } = {}) =>
 export const jobsDone = (t, kind) => until(async () => {
   const jobs = (await t.api("GET", `/admin/jobs?kind=${kind}&limit=100`)).json.items;
   return !jobs.some((job) => job.state === "queued" || job.state === "running") && jobs;
-}, `the jobs of ${kind} are over`, 30000);
+}, `the jobs of ${kind} are over`);
+
+/** What waits for its time is given it: the clock moves to the moment of the next job of a kind, and never while one is under way, whose own deadlines would pass. */
+export async function hurry(t, kind) {
+  const jobs = (await t.api("GET", `/admin/jobs?kind=${kind}&limit=100`)).json.items;
+  const waiting = jobs.filter((job) => job.state === "queued").map((job) => Date.parse(job.run_at));
+  const ahead_ms = Math.min(...waiting) - (Date.now() + (t.clock ?? 0));
+  if (waiting.length > 0 && !jobs.some((job) => job.state === "running") && ahead_ms > 0) t.moveClock(ahead_ms + 1);
+}

@@ -2,7 +2,7 @@
 //
 //   const fake = await startEmbedder({ dims: 32, model: "tiny" });
 //   fake.url; fake.texts (how many were embedded); fake.requests: [{ path, headers, json }]; await fake.close();
-//   fake.behave = (request, n) => step | undefined
+//   fake.behave = (request, n) => step | undefined, or a promise of it
 //
 // It answers POST /v1/embeddings and POST /api/embed. A step is what it does instead of answering well:
 //
@@ -33,7 +33,7 @@ export async function startEmbedder({ dims = 32, model = "tiny", key, behave } =
     for await (const bytes of request) text += bytes;
     const json = text ? JSON.parse(text) : undefined;
     const number = fake.requests.push({ path: request.url, headers: request.headers, json }) - 1;
-    const step = fake.behave?.(fake.requests[number], number);
+    const step = await fake.behave?.(fake.requests[number], number);
     const send = (status, body, headers = {}) => {
       response.writeHead(status, { "content-type": "application/json", ...headers });
       response.end(typeof body === "string" ? body : JSON.stringify(body));

@@ -15,6 +15,7 @@
 //   error_after    n deltas, then `error` (object or text) in mid-stream
 //   stall_after    n deltas, then silence                              close_after  n deltas, then the connection ends properly too early
 //   reset_after    n deltas, then RST                                  endless      one line without end
+//   gate           a promise: the deltas come after it                 before_reset a function: RST comes after the promise that it gives (what was not read is lost by it)
 //   status, headers, body, type                                        an answer as it is (no stream)
 //   stream: false  one document instead of a stream                    hang: true   not even headers
 import { createServer } from "node:http";
@@ -135,7 +136,10 @@ async function misbehave(response, step, protocol, sent) {
   }
   if (step.stall_after === sent) return true;
   if (step.close_after === sent) return response.end(), true;
-  if (step.reset_after === sent) return response.socket.resetAndDestroy(), true;
+  if (step.reset_after === sent) {
+    await step.before_reset?.();
+    return response.socket.resetAndDestroy(), true;
+  }
   return false;
 }
 
@@ -146,6 +150,7 @@ async function stream(response, step, protocol) {
   response.flushHeaders();
   await sleep(step.first_ms ?? 0);
   await put(response, step, protocol.begin(full));
+  await step.gate;
   for (const thought of words(step.reasoning ?? "")) await put(response, step, protocol.thought(thought));
   let sent = 0;
   for (const delta of words(step.reply)) {
