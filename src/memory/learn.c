@@ -12,6 +12,9 @@
  * until nothing is left, then the same for summaries. Every write carries its watermark, so a job
  * that dies in the middle goes on where it was, and running twice changes nothing.
  *
+ * Nothing is written of what was made from words that are no longer so: a window whose messages were
+ * edited or forgotten meanwhile, a stretch whose summary a person rewrote, is looked at once more.
+ *
  * The model is the first of the route `memory`, if the house has one, else of the conversation's. A
  * model that fails or does not answer in JSON is asked again with the job's next attempt; then the
  * rules do the work, so that learning never stands still.
@@ -192,6 +195,9 @@ static enum err writer_learn(struct tx *tx, void *ctx) {
     struct memory_scope scope;
     if (memory_store_scope(tx_db(tx), learn->conversation_id, &scope) != E_OK)
         return E_ABSENT; /* in the trash since */
+    learn->is_overtaken = !writer_is_as_read(tx, learn);
+    if (learn->is_overtaken)
+        return learn->was_asked ? model_record_usage(tx, &learn->usage) : E_OK;
     learn->merge = (struct merge){.scope = learn->scope,
                                   .made_by = learn->is_read && learn->was_asked ? "model" : "rules",
                                   .now = clock_now_ms()};
@@ -208,6 +214,8 @@ static void on_learnt(enum err err, void *ctx) {
     struct learn *learn = ctx;
     if (err != E_OK)
         return give_up(learn, err == E_ABSENT ? E_OK : err, "what was learnt could not be stored");
+    if (learn->is_overtaken)
+        return next(learn);
     metric_add(&windows_learnt, 1);
     metric_add(&facts_added, (int64_t)learn->merge.added);
     metric_add(&facts_repeated, (int64_t)learn->merge.repeated);

@@ -63,6 +63,7 @@ struct learn {
     struct str answer;
     struct usage_record usage;
     bool was_asked, is_read;
+    bool is_overtaken; /* what was read changed meanwhile: nothing of it was written */
 
     struct memory_items items;
     size_t refused;
@@ -77,6 +78,10 @@ struct learn {
 /* Reads the conversation and says what is next: fills scope, cast, progress, known, and for what is
  * to be read lines, count, fresh, work. Pool. */
 MUST_USE enum err pool_look(struct learn *learn, struct db *db);
+/* Whether what the window or stretch was made of still stands there: between the look and the write a
+ * model may think for a minute, and meanwhile somebody edits a message, rewrites a summary or has
+ * something forgotten. Inside a write. */
+bool writer_is_as_read(struct tx *tx, struct learn *learn);
 /* Writes of LEARN_FROM_START, LEARN_AGAIN and LEARN_REWIND; ctx is the struct learn. */
 MUST_USE enum err writer_from_start(struct tx *tx, void *ctx);
 MUST_USE enum err writer_drop(struct tx *tx, void *ctx);

@@ -220,6 +220,44 @@ enum err pool_look(struct learn *learn, struct db *db) {
     return err;
 }
 
+/* --- whether it is still so -------------------------------------------------------------------- */
+
+static bool is_summary_as_read(struct tx *tx, struct learn *learn, struct str kind,
+                               const struct memory_summary *read) {
+    struct memory_summary now = {0};
+    enum err err =
+        memory_store_summary(tx_db(tx), &learn->arena, learn->conversation_id, kind, &now);
+    return (err == E_OK || err == E_ABSENT) && now.id == read->id && now.revision == read->revision;
+}
+
+static bool are_lines_as_read(struct tx *tx, struct learn *learn) {
+    const struct memory_line *read = learn->lines;
+    struct memory_line *now;
+    size_t count;
+    if (memory_store_lines(tx_db(tx), &learn->arena, learn->conversation_id, read[0].message_id - 1,
+                           read[learn->count - 1].message_id, learn->count + 1, &now,
+                           &count) != E_OK ||
+        count != learn->count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (now[i].message_id != read[i].message_id || !str_eq(now[i].text, read[i].text))
+            return false;
+    return true;
+}
+
+bool writer_is_as_read(struct tx *tx, struct learn *learn) {
+    const struct summary_work *work = &learn->summary;
+    struct memory_progress now;
+    if (memory_store_progress(tx_db(tx), &learn->arena, learn->conversation_id, &now) != E_OK ||
+        !are_lines_as_read(tx, learn))
+        return false;
+    if (learn->work == LEARN_EXTRACT)
+        return learn->is_again || now.learnt_to == learn->progress.learnt_to;
+    return now.summed_to == learn->progress.summed_to &&
+           is_summary_as_read(tx, learn, STR("full"), &work->full) &&
+           is_summary_as_read(tx, learn, STR("relationship"), &work->relationship);
+}
+
 /* --- writes that come first ---------------------------------------------------------------------- */
 
 /* All that was ever said is read from the beginning; the marks stay where they are when nothing is

@@ -593,6 +593,36 @@ test("a model sums up; the talk is data to it, and what it asks for is not obeye
   assert.match(usage.text, /troupe_background_calls_total [1-9]/);
 });
 
+test("what changes while a model thinks is looked at once more: nothing is learnt of a text that was edited, no summary that a person wrote is written over", async (context) => {
+  const gates = {};
+  const held = (name) => new Promise((resolve) => { gates[name] = resolve; });
+  const learning = held("learning"), summing = held("summing");
+  const fake = await startFake({ script: (request) => {
+    if (isSumming(request)) return { gate: summing, reply: JSON.stringify({ recent: "They talked.", full: "The model's own words.", relationship: "They get on.", title: "Talk", episode: "They talked." }) };
+    if (!isLearning(request)) return { reply: "I see." };
+    const memories = newLines(request).filter((line) => /live in/.test(line.text)).map((line) => ({ kind: "fact", subject: "user", predicate: "lives_in",
+      object: line.text.match(/live in (\w+)/)[1], sentence: `Olive lives in ${line.text.match(/live in (\w+)/)[1]}.`, sources: [line.number] }));
+    return { gate: learning, reply: JSON.stringify({ memories }) };
+  } });
+  const server = await withModel(fake, { "memory.summary_every": 6 });
+  context.after(async () => { await server.stop(); await fake.close(); });
+  const ada = await talk(server);
+  const { message } = await ada.say("I live in Bristol.");
+  await filler(ada, 6);
+  await until(() => fake.chats.some(isLearning), "the model is asked what there is to learn");
+  assert.equal((await server.api("PATCH", `/conversations/${ada.id}/messages/${message.id}`, { content: "I live in Cardiff." })).status, 200);
+  gates.learning();
+  await fact(ada, /Cardiff/);
+  assert.deepEqual((await ada.memory("all")).facts.map((item) => item.object), ["Cardiff"], "what was never said is not known");
+  await until(() => fake.chats.some(isSumming), "the model is asked to sum up");
+  assert.equal((await ada.api("PATCH", "/summary", { kind: "full", text: "Olive wrote this herself." })).status, 200);
+  gates.summing();
+  await until(async () => (await ada.api("GET", "/timeline")).json.items.length > 0, "it is summed up");
+  const full = (await ada.api("GET", "/summary")).json.items.find((item) => item.kind === "full");
+  assert.equal(full.text, "Olive wrote this herself.\nThey talked.");
+  assert.ok(fake.chats.filter(isSumming).length >= 2, "the model was asked once more");
+});
+
 // --- it lasts -----------------------------------------------------------------------------------------------------------------
 
 test("kill -9 in the middle of learning: it goes on where it was, and learns nothing twice", async () => {

@@ -55,6 +55,7 @@ export async function startEmbedder({ dims = 32, model = "tiny", key, behave } =
   };
   const server = createServer((request, response) => answer(request, response).catch(() => response.destroy()));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server.unref(); // a test that failed must not be held up by its fake
   fake.port = server.address().port;
   fake.url = `http://127.0.0.1:${fake.port}`;
   fake.close = () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); });

@@ -240,6 +240,7 @@ export async function startFake({ kind = "openai", script = [{ reply: "Hello fro
   server.on("connection", (socket) => { fake.connections++; socket.setNoDelay(true); socket.on("error", () => {}); });
   server.keepAliveTimeout = 60000;
   await new Promise((resolve, reject) => { server.once("error", reject); server.listen(port, host, resolve); });
+  server.unref(); // a test that failed must not be held up by its fake
   fake.port = server.address().port;
   fake.url = `http://${host}:${fake.port}`;
   /** A new script, from its first step on. */
