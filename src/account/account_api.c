@@ -282,12 +282,23 @@ struct login {
     struct str new_phc; /* when the stored one has another cost */
 };
 
+/* While the password stood in line for its hash, the person may have got another one, or have been
+ * disabled: what was right then lets nobody in now. */
+static bool is_still_right(struct tx *tx, struct arena *arena, const struct login *login) {
+    struct user user;
+    return user_load_to_sign_in(tx_db(tx), arena, login->email_folded, clock_now_ms(), &user) ==
+               E_OK &&
+           user.id == login->user.id && user.disabled_at == 0 &&
+           str_eq(user.password_phc, login->user.password_phc);
+}
+
 /* Right or wrong, one write: time tells nothing. */
 static enum err writer_login(struct tx *tx, void *ctx) {
     struct login *login = ctx;
     struct arena arena;
     int64_t now = clock_now_ms();
     arena_init(&arena);
+    login->is_right = login->is_right && is_still_right(tx, &arena, login);
     struct str account = failure_subject_account(&arena, login->email_folded);
     struct str address = failure_subject_address(&arena, login->request->address);
     enum err err;
@@ -545,7 +556,9 @@ static void verify_age(struct request *request) {
 static enum err writer_password(struct tx *tx, void *ctx) {
     const struct user_op *op = ctx;
     int64_t now = clock_now_ms();
-    enum err err = user_update(tx, &op->change, now);
+    enum err err = session_check(tx, &op->request->caller);
+    if (err == E_OK)
+        err = user_update(tx, &op->change, now);
     if (err == E_OK)
         err = email_resets_end(tx, op->change.id, now);
     return err != E_OK ? err
@@ -555,6 +568,8 @@ static enum err writer_password(struct tx *tx, void *ctx) {
 
 static void on_password_changed(enum err err, void *ctx) {
     struct user_op *op = ctx;
+    if (err == E_DENIED)
+        return reply_problem(op->request, 401, "The session has ended. Sign in again.");
     if (err != E_OK)
         return reply_error(op->request, err);
     log_info("account", "password was changed, other sessions were ended",

@@ -266,6 +266,11 @@ int64_t login_wait_ms(struct arena *arena, struct str email_folded, struct str a
     return until > now ? until - now : 0;
 }
 
+enum err session_check(struct tx *tx, const struct caller *caller) {
+    struct caller now;
+    return session_caller(tx_db(tx), caller->session_id, caller->user_id, clock_now_ms(), &now);
+}
+
 /* Who changes a password that they know keeps their keys, for programs go on (account_api.c). Who gets
  * a new one because it was lost cannot tell what else was: a key is as good as a password, and outlives
  * every session. */

@@ -37,6 +37,9 @@ struct str failure_subject_address(struct arena *arena, struct str address);
 #define LONGEST_WAIT_ACCOUNT \
     ((int64_t)60 * 1000) /* a stranger can slow a person down, not lock them out */
 #define LONGEST_WAIT_ADDRESS ((int64_t)15 * 60 * 1000)
+/* Inside a write: E_DENIED when the session has ended since the request was let in, which another
+ * process may have done, or a write that stood before this one. For what would outlive the session. */
+MUST_USE enum err session_check(struct tx *tx, const struct caller *caller);
 /* Inside a write: a new password for somebody who had lost theirs, or whose account somebody else may
  * have had. All that was got with the old one ends: sessions, API keys, and the wait for whoever tried.
  * `actor_id` goes into the audit log; 0: the command line. After the commit: account_changed(),

@@ -139,11 +139,15 @@ struct key_op {
 };
 
 static enum err writer_add_key(struct tx *tx, void *ctx) {
-    return api_key_insert(tx, &((struct key_op *)ctx)->key);
+    struct key_op *op = ctx;
+    enum err err = session_check(tx, &op->request->caller);
+    return err == E_OK ? api_key_insert(tx, &op->key) : err;
 }
 
 static void on_key_added(enum err err, void *ctx) {
     struct key_op *op = ctx;
+    if (err == E_DENIED)
+        return reply_problem(op->request, 401, "The session has ended. Sign in again.");
     if (err == E_LIMIT)
         return reply_problem(op->request, 409,
                              "You have as many keys as one person may have. Revoke one first.");

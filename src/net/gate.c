@@ -18,6 +18,7 @@
  */
 #include "base/check.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "net/asset.h"
 #include "net/http.h"
 #include "net/listener.h"
@@ -25,7 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
-#include "base/log.h"
+
 #include "base/banned.h"
 
 #define BODY_LIMIT_BYTES     (1 << 20)  /* JSON, when the row says nothing */

@@ -325,14 +325,33 @@ test("the command line: user add, list, reset-password, beside a running server"
   const listed = await run(["user", "list", ...data]);
   assert.match(listed.stdout, /moderator.*cli@example.com/);
   const { key } = (await t.api("POST", "/auth/api-keys", { name: "k", scopes: ["read"] }, { token: cli.token })).json;
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: cli.token })).status, 200); // from now on the server knows the token for half a minute
   const reset = await run(["user", "reset-password", "cli@example.com", ...data]);
   const password = reset.stdout.match(/password: (\S+)/)[1];
   assert.equal((await refresh(t, cli.cookie)).status, 401, "its sessions have ended");
   assert.equal((await t.api("GET", "/users/me", undefined, { token: key })).status, 401, "and its keys");
+  assert.equal((await t.api("POST", "/auth/api-keys", { name: "k", scopes: ["read"] }, { token: cli.token })).status, 401, "and whoever is still known makes no new one");
+  assert.equal((await t.api("POST", "/auth/password", { current_password: password, new_password: "what somebody else would like" }, { token: cli.token })).status, 401, "nor another password");
   await t.login("cli@example.com", password);
   assert.equal((await run(["user", "add", "cli@example.com", ...data])).code, 1, "taken");
   assert.equal((await run(["user", "add", "not-an-address", ...data])).code, 2);
   assert.equal((await run(["user", "add", "o2@example.com", "--role", "owner", ...data])).code, 1, "one owner");
+});
+
+test("whoever signs in with the old password while it is replaced gets no session that outlives it", async (context) => {
+  const house = await start(); // whose doors then wait for this address
+  context.after(() => house.stop());
+  const user = await house.newUser({ name: "Rae" });
+  const sign = () => house.api("POST", "/auth/login", { email: user.email, password: PASSWORD }, { token: null });
+  const answers = [await sign()];
+  assert.equal(answers[0].status, 200);
+  let isOver = false;
+  const reset = run(["user", "reset-password", user.email, "--data", house.dir]).then((answer) => { isOver = true; return answer; });
+  while (!isOver) answers.push(...await Promise.all(Array.from({ length: 24 }, sign))); // they stand in line for the hash, and were let in by what was stored before
+  assert.equal((await reset).code, 0);
+  const tokens = answers.filter((answer) => answer.status === 200).map((answer) => answer.json.access_token);
+  const alive = (await Promise.all(tokens.map((token) => house.api("GET", "/users/me", undefined, { token })))).filter((answer) => answer.status !== 401);
+  assert.equal(alive.length, 0, `of ${tokens.length}`);
 });
 
 test("no secret reaches the log or the database", async () => {
