@@ -4,7 +4,7 @@
 //   const answer = await t.api("GET", "/characters");
 //   await t.stop();
 import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -65,6 +65,7 @@ const newConnections = () => new Agent();
 export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")), settings = {}, env = {}, port = 0, config } = {}) {
   const clockFile = join(dir, "test-clock");
   if (!env.TROUPE_TEST_CLOCK) writeFileSync(clockFile, Buffer.alloc(8), { flag: "a" });
+  const clock = env.TROUPE_TEST_CLOCK ? 0 : Number(readFileSync(clockFile).readBigInt64LE(0)); // as far as an earlier process of this folder had it
   const flags = Object.entries({ "limits.requests_per_minute": 0, "limits.costly_per_minute": 0, "limits.bad_tokens_per_minute": 0, ...settings })
     .map(([name, value]) => `--${name}=${value}`);
   const child = spawn(binary, ["serve", ...(config ? ["--config", config] : []), "--data", dir, "--listen", `127.0.0.1:${port}`, ...flags], {
@@ -102,11 +103,11 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
 
   let dispatcher = newConnections();
   const server = {
-    url, dir, child, setupLink, log, exited, ready_ms: Date.now() - started,
+    url, dir, child, setupLink, log, exited, clock, ready_ms: Date.now() - started,
     logText: () => log.join(""),
-    /** Moves the server's clock forward. */
+    /** Moves the server's clock forward; after a kill, for the process that comes next. */
     moveClock(ms) {
-      server.clock = (server.clock ?? 0) + ms;
+      server.clock += ms;
       const bytes = Buffer.alloc(8);
       bytes.writeBigInt64LE(BigInt(server.clock));
       const fd = openSync(clockFile, "r+");

@@ -640,9 +640,9 @@ test("kill -9 in the middle of learning: it goes on where it was, and learns not
   for (let i = 0; i < 60; i++) await ada.say(`I saw town ${i} on the way.`);
   await until(() => calls >= 2, "learning is under way");
   await server.kill();
+  server.moveClock(61000); // the lease of a job whose process died is over
   server = await serve({ dir, settings: { "accounts.access_token_s": 86400 } });
   server.owner = await server.login("owner@example.com");
-  server.moveClock(61000); // the lease of a job whose process died is over
   const memory = async () => (await server.api("GET", `/memory/${ada.id}?state=all`)).json.facts;
   await server.api("POST", `/conversations/${ada.id}/messages`, { content: "Remember that I saw town 60.", reply: false });
   const facts = await until(async () => { await hurry(server, "memory.learn"); const now = await memory(); return now.length >= 61 && now; }, "all of it is learnt");
