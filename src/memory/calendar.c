@@ -9,6 +9,10 @@
 #define DAYS_OF_ERA  146097 /* 400 years */
 #define DAYS_TO_1970 719468 /* from 0000-03-01 */
 
+const char *const calendar_month_names[12] = {"January",   "February", "March",    "April",
+                                              "May",       "June",     "July",     "August",
+                                              "September", "October",  "November", "December"};
+
 static int64_t floor_div(int64_t a, int64_t b) {
     int64_t q = a / b;
     return q * b > a ? q - 1 : q;

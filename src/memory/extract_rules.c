@@ -65,10 +65,6 @@ struct speaker {
 
 static const char *const WEEKDAYS[] = {"sunday",   "monday", "tuesday", "wednesday",
                                        "thursday", "friday", "saturday"};
-static const char *const MONTHS[] = {"January",   "February", "March",    "April",
-                                     "May",       "June",     "July",     "August",
-                                     "September", "October",  "November", "December"};
-
 static int index_of(struct str low, const char *const *names, size_t count, size_t shortest) {
     for (size_t i = 0; i < count; i++)
         if (low.len >= shortest && low.len <= strlen(names[i]) &&
@@ -80,8 +76,9 @@ static int index_of(struct str low, const char *const *names, size_t count, size
 static struct str day_text(struct arena *arena, int64_t day, bool whole_month) {
     struct calendar_date date = calendar_date(day);
     return whole_month
-               ? str_printf(arena, "in %s %d", MONTHS[date.month - 1], date.year)
-               : str_printf(arena, "on %d %s %d", date.day, MONTHS[date.month - 1], date.year);
+               ? str_printf(arena, "in %s %d", calendar_month_names[date.month - 1], date.year)
+               : str_printf(arena, "on %d %s %d", date.day, calendar_month_names[date.month - 1],
+                            date.year);
 }
 
 static int64_t small_number(struct str low) {
@@ -110,7 +107,7 @@ static int64_t unit_days(struct str low) {
 /* Day and month, either way round, in the next twelve months. */
 static bool named_date(const struct clause *clause, size_t i, int64_t today, int64_t *day) {
     struct str low = clause->tokens[i].low;
-    int month = index_of(low, MONTHS, 12, 3);
+    int month = index_of(low, calendar_month_names, 12, 3);
     if (month < 0 || (str_eq(low, STR("may")) && !clause->tokens[i].is_capital))
         return false;
     for (size_t k = 0; k < 2; k++) {
@@ -173,8 +170,9 @@ static struct str plan_day(struct arena *arena, const struct clause *clause, int
                 --*cut;
             return day_text(arena, day, false);
         }
-        if (str_eq(before, STR("in")) && index_of(low, MONTHS, 12, 3) >= 0) {
-            int month = index_of(low, MONTHS, 12, 3) + 1, year = calendar_date(today).year;
+        if (str_eq(before, STR("in")) && index_of(low, calendar_month_names, 12, 3) >= 0) {
+            int month = index_of(low, calendar_month_names, 12, 3) + 1,
+                year = calendar_date(today).year;
             day = calendar_day(year, month, 28);
             return day_text(arena,
                             day < today ? calendar_day(year + 1, month, 1)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/text.h"
+#include "memory/calendar.h"
 
 #include <string.h>
 
@@ -40,9 +41,6 @@ static const char FILLERS[] =
 static const char MONTHS[] =
     "january february march april may june july august september october november december jan feb mar apr jun jul aug sep "
     "sept oct nov dec";
-static const char *const MONTH_NAMES[] = {"January",   "February", "March",    "April",
-                                          "May",       "June",     "July",     "August",
-                                          "September", "October",  "November", "December"};
 
 struct state {
     struct arena *arena;
@@ -175,9 +173,9 @@ static size_t take_pet(struct state *s, size_t at) {
 }
 
 static int month_of(struct str low) {
-    for (size_t i = 0; i < COUNT_OF(MONTH_NAMES); i++)
+    for (size_t i = 0; i < COUNT_OF(calendar_month_names); i++)
         if (word_in(low, MONTHS) && low.len >= 3 &&
-            str_eq_nocase(str_slice(low, 0, 3), str_slice(str_from(MONTH_NAMES[i]), 0, 3)))
+            str_eq_nocase(str_slice(low, 0, 3), str_slice(str_from(calendar_month_names[i]), 0, 3)))
             return (int)i + 1;
     return 0;
 }
@@ -213,7 +211,7 @@ static size_t take_date(struct state *s, size_t at, struct str *text) {
     if (day == 0 || month == 0)
         return 0;
     i++;
-    *text = str_printf(s->arena, "%d %s", day, MONTH_NAMES[month - 1]);
+    *text = str_printf(s->arena, "%d %s", day, calendar_month_names[month - 1]);
     if (i < s->count && s->tokens[i].low.len == 4 && str_to_int(s->tokens[i].low, &year) == E_OK) {
         *text = str_printf(s->arena, STR_FMT " %d", STR_ARG(*text), (int)year);
         i++;

@@ -38,13 +38,9 @@
 #define SHOWN_CHARACTERS 1200  /* of a message, to a model */
 #define CLOSE_AFTER      400.0 /* messages in which two become as close as talk alone makes them */
 
-static const char *const MONTH_NAMES[] = {"January",   "February", "March",    "April",
-                                          "May",       "June",     "July",     "August",
-                                          "September", "October",  "November", "December"};
-
 static struct str day_of(struct arena *arena, int64_t at_ms) {
     struct calendar_date date = calendar_date(calendar_day_of(at_ms));
-    return str_printf(arena, "%d %s %d", date.day, MONTH_NAMES[date.month - 1], date.year);
+    return str_printf(arena, "%d %s %d", date.day, calendar_month_names[date.month - 1], date.year);
 }
 
 /* --- sentences that matter ---------------------------------------------------------------------- */
