@@ -48,12 +48,16 @@ enum err invite_insert(struct tx *tx, const struct invite *i) {
     return stmt_run(s);
 }
 
-enum err invite_revoke(struct tx *tx, int64_t id, int64_t now) {
-    struct stmt *s = DB_SQL(
-        tx_db(tx), "UPDATE invite SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL");
+enum err invite_revoke(struct tx *tx, struct arena *arena, int64_t id, int64_t now,
+                       struct str *role) {
+    struct stmt *s = DB_SQL(tx_db(tx), "UPDATE invite SET revoked_at = :now "
+                                       "WHERE id = :id AND revoked_at IS NULL RETURNING role");
     bind_id(s, ":id", id);
     bind_time(s, ":now", now);
-    return stmt_run_one(s);
+    bool is_there = stmt_row(s);
+    if (is_there)
+        *role = column_str_dup(s, 0, arena);
+    return stmt_done_one(s, is_there);
 }
 
 enum err invite_use(struct tx *tx, struct arena *arena, struct str code, int64_t now,

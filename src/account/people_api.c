@@ -93,6 +93,11 @@ static struct str cursor_text(struct arena *arena, int64_t id) {
     return str_dup(arena, str_from(id_text(id).at));
 }
 
+/* A code makes whoever types it in what it says: it is shown to those above that, and to no equal. */
+static bool is_theirs_to_give(const struct request *request, struct str role) {
+    return account_role(role) < request->caller.role;
+}
+
 static void list_invites(struct request *request) {
     const struct page_query *query = request->query_fields;
     struct invite *items;
@@ -103,7 +108,8 @@ static void list_invites(struct request *request) {
         return reply_error(request, err);
     struct json *json = reply_list_begin(request);
     for (size_t i = 0; i < count && i < limit; i++)
-        invite_write(json, &items[i]);
+        if (is_theirs_to_give(request, items[i].role))
+            invite_write(json, &items[i]);
     reply_list_end(request,
                    count > limit ? cursor_text(request->arena, items[limit - 1].id) : STR_NONE);
 }
@@ -158,7 +164,7 @@ static struct str new_code(struct arena *arena) {
 
 static void add_invite(struct request *request) {
     const struct invite_body *body = request->body;
-    if (account_role(body->role) >= request->caller.role)
+    if (!is_theirs_to_give(request, body->role))
         return reply_field_problem(request, "role", "You can only invite to roles below your own.");
     if (body->expires_at != 0 && body->expires_at <= clock_now_ms())
         return reply_field_problem(request, "expires_at", "This moment has passed.");
@@ -179,7 +185,10 @@ static void add_invite(struct request *request) {
 
 static enum err writer_revoke_invite(struct tx *tx, void *ctx) {
     const struct invite_op *op = ctx;
-    enum err err = invite_revoke(tx, op->invite.id, clock_now_ms());
+    struct str role;
+    enum err err = invite_revoke(tx, op->request->arena, op->invite.id, clock_now_ms(), &role);
+    if (err == E_OK && !is_theirs_to_give(op->request, role))
+        err = E_ABSENT;
     return err != E_OK ? err : note_invite(tx, op, "invite.revoke");
 }
 
@@ -300,7 +309,7 @@ static void patch_user(struct request *request) {
 /* clang-format off */
 #define PAGE .query = page_query, .query_size = sizeof(struct page_query)
 const struct route people_routes[] = {
-    {METHOD_GET, "/api/v1/admin/invites", list_invites, WHO_ADMIN, SCOPE_ADMIN, PAGE, .tag = "admin", .operation = "listInvites", .summary = "Invitations, newest first.",
+    {METHOD_GET, "/api/v1/admin/invites", list_invites, WHO_ADMIN, SCOPE_ADMIN, PAGE, .tag = "admin", .operation = "listInvites", .summary = "Invitations to roles below your own, newest first.",
      .answer = &invite_shape, .answer_is_list = true},
     {METHOD_POST, "/api/v1/admin/invites", add_invite, WHO_ADMIN, SCOPE_ADMIN, .body = invite_fields, .body_size = sizeof(struct invite_body), .body_is_optional = true,
      .tag = "admin", .operation = "createInvite", .summary = "A new code to come in with.", .status = 201, .answer = &invite_shape},

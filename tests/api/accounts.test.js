@@ -214,6 +214,12 @@ test("roles: nobody gives or takes what is not below them; a disabled account is
   assert.equal((await patch(member.user.id, { role: "admin" }, admin.token)).status, 422);
   assert.equal((await patch(member.user.id, { role: "moderator" }, admin.token)).json.role, "moderator");
   assert.equal((await t.api("POST", "/admin/invites", { role: "admin" }, { token: admin.token })).status, 422);
+  const [above, below] = (await Promise.all(["admin", "member"].map((role) => t.api("POST", "/admin/invites", { role })))).map((answer) => answer.json);
+  const seen = (await t.api("GET", "/admin/invites?limit=100", undefined, { token: admin.token })).json.items.map((item) => item.id);
+  assert.ok(seen.includes(below.id) && !seen.includes(above.id), "a code that makes an equal of them is not shown to them");
+  assert.equal((await t.api("DELETE", `/admin/invites/${above.id}`, undefined, { token: admin.token })).status, 404);
+  assert.equal((await t.api("DELETE", `/admin/invites/${below.id}`, undefined, { token: admin.token })).status, 204);
+  assert.ok((await t.api("GET", "/admin/invites?limit=100")).json.items.some((item) => item.id === above.id), "the owner sees it still");
   assert.equal((await patch(member.user.id, { disabled: true }, admin.token)).status, 200);
   assert.equal((await t.api("GET", "/users/me", undefined, { token: member.token })).status, 401);
   assert.equal((await t.api("POST", "/auth/login", { email: member.email, password: PASSWORD }, { token: null })).status, 401);
