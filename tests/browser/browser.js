@@ -88,7 +88,7 @@ export async function underWay(page, letters = 20) {
   await page.waitForFunction((least) => {
     const last = [...document.querySelectorAll("li.message")].at(-1);
     return last && !last.classList.contains("mine") && last.dataset.state === "streaming" && last.querySelector(".prose")?.innerText.length > least;
-  }, letters, { timeout: 20000 });
+  }, letters);
 }
 
 export async function spoken(page) {

@@ -39,7 +39,7 @@ describe("cards on their way in", () => {
     // The first fifty go together; then a large one and a small one over a line that is slow all of a sudden.
     const many = Array.from({ length: 50 }, (_, at) => file(`Queue ${String(at).padStart(2, "0")}`));
     const slow = { name: "portrait.png", type: "image/png", bytes: portrait };
-    await line(Math.round(portrait.length / 8));
+    await line(Math.round(portrait.length / 30)); // it is on its way for longer than any machine takes to look
     await drop(page, [...many, slow, file("Queue last")]);
     await page.getByRole("heading", { name: "52 cards on their way" }).waitFor();
     await count(page, "joined", 50);

@@ -43,7 +43,7 @@ describe("a person's data", () => {
   });
 
   it("data: preparing can be stopped", async () => {
-    const messages = Array.from({ length: 20000 }, (_, i) => ({ role: i % 2 ? "assistant" : "user", content: `Line ${i}: the kettle, the rain, the long road to the sea.`, created_at: new Date(Date.UTC(2023, 6, 1) + i * 60000).toISOString() }));
+    const messages = Array.from({ length: 60000 }, (_, i) => ({ role: i % 2 ? "assistant" : "user", content: `Line ${i}: the kettle, the rain, the long road to the sea.`, created_at: new Date(Date.UTC(2023, 6, 1) + i * 60000).toISOString() }));
     assert.equal((await api("POST", "/conversations/import", { format: "troupe", character_name: "Bea", messages })).status, 201);
     await page.reload();
     await page.getByRole("button", { name: "Prepare it anew" }).click();

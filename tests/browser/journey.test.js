@@ -147,10 +147,10 @@ describe("the first evening", () => {
     const before = await page.locator("aside li.current .line").innerText();
     await pick(page, messages(page).nth(count - 2), "Delete from here on");
     await page.waitForFunction((n) => document.querySelectorAll("li.message").length === n, count - 2);
-    await page.waitForFunction((old) => document.querySelector("aside li.current .line").innerText !== old, before, { timeout: 5000 });
+    await page.waitForFunction((old) => document.querySelector("aside li.current .line").innerText !== old, before);
     await page.getByRole("button", { name: "Undo" }).click();
     await page.waitForFunction((n) => document.querySelectorAll("li.message").length === n, count);
-    await page.waitForFunction((old) => document.querySelector("aside li.current .line").innerText === old, before, { timeout: 5000 });
+    await page.waitForFunction((old) => document.querySelector("aside li.current .line").innerText === old, before);
   });
 
   it("journey: a branch is a conversation of its own", async () => {

@@ -9,7 +9,7 @@ describe("by keyboard alone", () => {
   let server, browser;
 
   before(async () => {
-    server = await serve({ settings: { "understudy.tokens_per_second": 25 } });
+    server = await serve({ settings: { "understudy.tokens_per_second": 10 } }); // slowly enough to be stopped on a busy machine
     browser = await launch();
     const { page, context } = await openPage(browser, server);
     await setUp(page, server);

@@ -73,7 +73,7 @@ describe("every page in every light", () => {
 
   it("pages: the theme follows the system until one is chosen, and the choice is kept", async () => {
     const { page, context, faults } = await openPage(browser, server, { colorScheme: "light" });
-    const shows = (theme) => page.waitForFunction((wanted) => document.documentElement.dataset.theme === wanted, theme, { timeout: 5000 });
+    const shows = (theme) => page.waitForFunction((wanted) => document.documentElement.dataset.theme === wanted, theme);
     await signIn(page, server);
     await shows("light");
     await page.emulateMedia({ colorScheme: "dark" });

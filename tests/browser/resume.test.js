@@ -71,10 +71,10 @@ describe("what a conversation survives", () => {
     await until(async () => (await lastStored())?.content.length > 0, "its first words are stored");
     const port = new URL(server.url).port;
     await server.kill("SIGKILL");
-    await page.getByText("Connection lost. Trying again.").waitFor({ timeout: 15000 });
+    await page.getByText("Connection lost. Trying again.").waitFor({ timeout: 45000 });
     server = await serve({ dir: server.dir, port, settings: slow });
     await page.getByText("Connection lost. Trying again.").waitFor({ state: "detached", timeout: 45000 });
-    await page.getByText("Cut off: the server stopped").waitFor({ timeout: 15000 });
+    await page.getByText("Cut off: the server stopped").waitFor({ timeout: 45000 });
     const kept = await textOf(newest(page));
     assert.ok(kept.length > 0);
     await page.getByRole("button", { name: "Continue" }).click();
@@ -93,9 +93,10 @@ describe("what a conversation survives", () => {
         send() {}
       };
     });
+    const listening = other.waitForResponse((answer) => answer.url().endsWith("/events"), { timeout: 60000 });
     await other.goto(chat);
     await newest(other).waitFor();
-    await other.waitForResponse((answer) => answer.url().endsWith("/events"), { timeout: 20000 });
+    await listening;
     await say(other, "Do you hear me without a socket?");
     await underWay(other);
     await spoken(other);

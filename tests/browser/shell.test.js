@@ -245,11 +245,11 @@ describe("the shell", () => {
     await page.getByText("You are offline.").waitFor();
     await newest(page).waitFor();
     assert.equal(await messages(page).count(), seen);
-    await page.waitForFunction(() => [...document.querySelectorAll("img")].every((img) => !img.complete || img.naturalWidth > 0), undefined, { timeout: 5000 });
+    await page.waitForFunction(() => [...document.querySelectorAll("img")].every((img) => !img.complete || img.naturalWidth > 0), undefined);
     assert.deepEqual(await axe(page, "offline chat"), []);
     await composer(page).fill("I will say this later");
     await composer(page).press("Enter");
-    await page.getByText(/^Not sent\./).waitFor({ timeout: 15000 });
+    await page.getByText(/^Not sent\./).waitFor({ timeout: 30000 });
     await page.goto(server.url);
     await page.getByRole("heading", { name: "The cast" }).waitFor();
     await page.getByRole("article").first().waitFor();

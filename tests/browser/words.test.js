@@ -82,7 +82,7 @@ describe("the words on the screen", () => {
     await pick("English");
     await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
     assert.equal(await page.getByLabel("Display name").inputValue(), "Olive, unsaved", "what was begun outlives the change");
-    await page.waitForFunction(() => document.title === "Settings · Troupe", undefined, { timeout: 2000 });
+    await page.waitForFunction(() => document.title === "Settings · Troupe");
     await page.reload();
     await page.getByRole("heading", { level: 1, name: "You" }).waitFor();
     assert.equal(await page.evaluate(() => document.documentElement.lang), "en");
