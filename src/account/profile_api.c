@@ -249,6 +249,37 @@ static void reply_preferences(struct request *request) {
     reply_send(request, 200);
 }
 
+/* What was said over what is stored. Inside the write: of two changes at one moment none is lost. */
+static struct str preferences_merge(const struct request *request, struct str text) {
+    const struct preferences *said = request->body;
+    struct buf buf;
+    struct json json;
+    uint64_t has = 0;
+    struct preferences stored = preferences_read(request->arena, text, &has);
+    buf_init(&buf, PREFERENCES_LIMIT_BYTES);
+    json_init(&json, &buf);
+    json_object_begin(&json);
+    for (size_t i = 0; preference_rows[i].name != NULL; i++)
+        if (request->body_has >> i & 1)
+            preference_write(&json, said, &preference_rows[i]);
+        else if (has >> i & 1)
+            preference_write(&json, &stored, &preference_rows[i]);
+    json_object_end(&json);
+    struct str merged = str_dup(request->arena, buf_str(&buf));
+    buf_release(&buf);
+    return merged;
+}
+
+static enum err writer_preferences(struct tx *tx, void *ctx) {
+    struct op *op = ctx;
+    struct user user;
+    enum err err = user_load(tx_db(tx), op->request->arena, op->change.id, &user);
+    if (err != E_OK)
+        return err;
+    op->change.preferences = preferences_merge(op->request, user.preferences);
+    return user_update(tx, &op->change, clock_now_ms());
+}
+
 static void on_preferences_changed(enum err err, void *ctx) {
     struct op *op = ctx;
     if (err != E_OK)
@@ -259,9 +290,6 @@ static void on_preferences_changed(enum err err, void *ctx) {
 static void patch_preferences(struct request *request) {
     const struct preferences *said = request->body;
     struct user user;
-    uint64_t has = 0;
-    struct buf buf;
-    struct json json;
     enum err err = load_me(request, &user);
     if (err != E_OK)
         return reply_error(request, err);
@@ -272,20 +300,7 @@ static void patch_preferences(struct request *request) {
     if (request_has(request, struct preferences, time_zone) && !zone_is_known(said->time_zone))
         return reply_field_problem(request, "time_zone",
                                    "This server knows no time zone of that name.");
-    struct preferences stored = preferences_read(request->arena, user.preferences, &has);
-    buf_init(&buf, PREFERENCES_LIMIT_BYTES);
-    json_init(&json, &buf);
-    json_object_begin(&json);
-    for (size_t i = 0; preference_rows[i].name != NULL; i++)
-        if (request->body_has >> i & 1)
-            preference_write(&json, said, &preference_rows[i]);
-        else if (has >> i & 1)
-            preference_write(&json, &stored, &preference_rows[i]);
-    json_object_end(&json);
-    struct op *op = op_new(request);
-    op->change.preferences = str_dup(request->arena, buf_str(&buf));
-    buf_release(&buf);
-    store_write(writer_change, on_preferences_changed, op);
+    store_write(writer_preferences, on_preferences_changed, op_new(request));
 }
 
 /* --- personas --------------------------------------------------------------------------------- */

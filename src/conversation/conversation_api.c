@@ -9,6 +9,7 @@
 #include "conversation/conversation_api.h"
 
 #include "account/account.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "character/character.h"
@@ -305,6 +306,7 @@ static void get(struct request *request) {
     struct conversation conversation;
     if (load(request, &conversation) == E_OK && conversation.unread > 0) {
         int64_t *id = malloc(sizeof *id);
+        BUG_IF(id == NULL);
         *id = conversation.id;
         store_write(writer_seen, free_id, id);
     }
@@ -317,6 +319,7 @@ struct change {
     int64_t id;
     int64_t message_id;
     int64_t new_id, trunk_id;
+    struct conversation_settings settings; /* what was said of them, where change.has_settings */
     struct conversation conversation;
     struct participant *participants;
     size_t participant_count;
@@ -329,8 +332,18 @@ static struct change *change_new(struct request *request) {
     return change;
 }
 
+/* Settings are laid over the stored ones here, so that of two changes at one moment none is lost. */
 static enum err writer_update(struct tx *tx, void *ctx) {
-    return conversation_update(tx, &((struct change *)ctx)->change, clock_now_ms());
+    struct change *c = ctx;
+    struct arena *arena = c->request->arena;
+    struct conversation old;
+    enum err err = E_OK;
+    if (c->change.has_settings) {
+        err = conversation_load(tx_db(tx), arena, c->id, c->request->caller.user_id, &old);
+        if (err == E_OK)
+            c->change.settings = conversation_settings_merge(arena, old.settings, &c->settings);
+    }
+    return err == E_OK ? conversation_update(tx, &c->change, clock_now_ms()) : err;
 }
 
 static void on_updated(enum err err, void *ctx) {
@@ -344,11 +357,9 @@ static void on_updated(enum err err, void *ctx) {
     reply_conversation(c->request, c->id, 200);
 }
 
-/* Lays the settings that were sent over the stored ones. False: the 422 has been sent. */
-static bool take_settings(struct request *request, const struct conversation *old,
-                          struct conversation_change *change) {
+/* Reads the settings that were sent. False: the 422 has been sent. */
+static bool take_settings(struct request *request, struct change *c) {
     const struct patch_body *body = request->body;
-    struct conversation_settings settings = {0};
     struct field_problems problems = {0};
     if (!request_has(request, struct patch_body, settings))
         return true;
@@ -356,15 +367,14 @@ static bool take_settings(struct request *request, const struct conversation *ol
         reply_field_problem(request, "settings", "This must be an object.");
         return false;
     }
-    if (field_read(request->arena, conversation_settings_rows, body->settings, &settings,
-                   &settings.has, &problems) != E_OK) {
+    if (field_read(request->arena, conversation_settings_rows, body->settings, &c->settings,
+                   &c->settings.has, &problems) != E_OK) {
         reply_field_problem(request,
                             str_printf(request->arena, "settings.%s", problems.items[0].field).at,
                             "%s", problems.items[0].message);
         return false;
     }
-    change->has_settings = true;
-    change->settings = conversation_settings_merge(request->arena, old->settings, &settings);
+    c->change.has_settings = true;
     return true;
 }
 
@@ -392,7 +402,7 @@ static void patch(struct request *request) {
         .has_archived = request_has(request, struct patch_body, archived),
         .archived = body->archived,
     };
-    if (!take_settings(request, &old, &c->change))
+    if (!take_settings(request, c))
         return;
     store_write(writer_update, on_updated, c);
 }

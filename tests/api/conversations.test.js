@@ -352,6 +352,22 @@ test("a persona is who one is in a talk", async () => {
   assert.ok([404, 422].includes(stolen.status));
 });
 
+test("settings and preferences that are changed at the same moment are all kept", async () => {
+  const { id } = await talk();
+  const settings = { author_note: "Rain.", scenario: "A harbour.", temperature: 0.5, top_k: 40, seed: 7, reply_tokens: 100, memory: false, route: "default" };
+  const preferences = { theme: "dark", font_percent: 120, shared_memory: true, memory_approval: true };
+  const answers = await Promise.all([
+    ...Object.entries(settings).map(([name, value]) => t.api("PATCH", `/conversations/${id}`, { settings: { [name]: value } })),
+    ...Object.entries(preferences).map(([name, value]) => t.api("PATCH", "/users/me/preferences", { [name]: value })),
+  ]);
+  assert.deepEqual(answers.map((answer) => answer.status), answers.map(() => 200));
+  const kept = (await t.api("GET", `/conversations/${id}`)).json.settings;
+  for (const [name, value] of Object.entries(settings)) assert.deepEqual(kept[name], value, name);
+  const liked = (await t.api("GET", "/users/me/preferences")).json;
+  for (const [name, value] of Object.entries(preferences)) assert.deepEqual(liked[name], value, name);
+  await t.api("PATCH", "/users/me/preferences", { shared_memory: false, memory_approval: false });
+});
+
 test("lists: pinned first, then newest; trash and back; archive", async () => {
   const one = await talk({ title: "list one" }), two = await talk({ title: "list two" });
   await t.api("PATCH", `/conversations/${one.id}`, { pinned: true });
