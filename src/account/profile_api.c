@@ -96,6 +96,7 @@ struct op {
     struct request *request;
     struct user_change change;
     struct persona persona;
+    int64_t expected; /* revision of the persona; -1: any */
     char blob_key[BLOB_KEY_LEN + 1];
     enum err blob_err;
     const char *blob_problem; /* for the person, when the picture is none that we take */
@@ -378,32 +379,50 @@ static void add_persona(struct request *request) {
     store_write(writer_add_persona, on_persona_added, op);
 }
 
+static void edit_persona(struct persona *persona, const struct request *request) {
+    const struct persona_body *body = request->body;
+    if (request_has(request, struct persona_body, name))
+        persona->name = body->name;
+    if (request_has(request, struct persona_body, description))
+        persona->description = body->description;
+    if (request_has(request, struct persona_body, is_default))
+        persona->is_default = body->is_default;
+}
+
+/* What was sent is laid over what is stored now: of two changes at one moment none is lost. */
 static enum err writer_change_persona(struct tx *tx, void *ctx) {
     const struct op *op = ctx;
-    return persona_update(tx, op->change.id, &op->persona, clock_now_ms());
+    struct persona persona;
+    enum err err =
+        persona_load(tx_db(tx), op->request->arena, op->change.id, op->persona.id, &persona);
+    if (err == E_OK && op->expected >= 0 && op->expected != persona.revision)
+        err = E_CONFLICT;
+    if (err != E_OK)
+        return err;
+    if (op->blob_key[0] != '\0')
+        persona.avatar_blob = str_from(op->blob_key);
+    else
+        edit_persona(&persona, op->request);
+    return persona_update(tx, op->change.id, &persona, clock_now_ms());
 }
 
 static void on_persona_changed(enum err err, void *ctx) {
     struct op *op = ctx;
+    if (err == E_CONFLICT)
+        return reply_problem(op->request, 412, "This persona has been changed since you read it.");
     if (err != E_OK)
         return reply_error(op->request, err);
     reply_persona(op->request, op->persona.id, 200);
 }
 
 static void patch_persona(struct request *request) {
-    const struct persona_body *body = request->body;
     struct op *op = op_new(request);
     enum err err = load_persona(request, &op->persona);
     if (err != E_OK)
         return reply_error(request, err);
     if (!request_may_change(request, op->persona.revision))
         return;
-    if (request_has(request, struct persona_body, name))
-        op->persona.name = body->name;
-    if (request_has(request, struct persona_body, description))
-        op->persona.description = body->description;
-    if (request_has(request, struct persona_body, is_default))
-        op->persona.is_default = body->is_default;
+    op->expected = request_expected_revision(request) < 0 ? -1 : op->persona.revision;
     store_write(writer_change_persona, on_persona_changed, op);
 }
 
@@ -411,7 +430,7 @@ static void on_persona_picture(enum err err, void *ctx) {
     struct op *op = ctx;
     if (was_refused(op, err))
         return;
-    op->persona.avatar_blob = str_from(op->blob_key);
+    op->expected = -1;
     store_write(writer_change_persona, on_persona_changed, op);
 }
 

@@ -249,6 +249,19 @@ test("a new password ends the other sessions, and leaves keys to programs", asyn
   await t.login(user.email, "another long pass phrase");
 });
 
+test("a persona that is changed twice at the same moment keeps both; of two who read the same, one is told", async () => {
+  const user = await t.newUser({ name: "Uma" });
+  const as = (method, path, body, more = {}) => t.api(method, path, body, { token: user.token, ...more });
+  const at = `/users/me/personas/${(await as("POST", "/users/me/personas", { name: "Captain", description: "At sea." })).json.id}`;
+  const both = await Promise.all([as("PATCH", at, { name: "Admiral" }), as("PATCH", at, { description: "On land." })]);
+  assert.deepEqual(both.map((answer) => answer.status), [200, 200]);
+  const read = await as("GET", at);
+  assert.deepEqual([read.json.name, read.json.description], ["Admiral", "On land."]);
+  const headers = { "if-match": read.headers.get("etag") };
+  const two = await Promise.all(["One", "Two"].map((name) => as("PATCH", at, { name }, { headers })));
+  assert.deepEqual(two.map((answer) => answer.status).sort(), [200, 412]);
+});
+
 test("profile, preferences, personas, picture", async () => {
   const user = await t.newUser({ name: "Quinn" });
   const as = (method, path, body, more = {}) => t.api(method, path, body, { token: user.token, ...more });
