@@ -35,7 +35,7 @@ CREATE TABLE job (
     kind         TEXT    NOT NULL,
     user_id      INTEGER,                         -- for whom, NULL for the house
     payload      TEXT    NOT NULL DEFAULT '{}',   -- JSON
-    state        TEXT    NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'dead', 'cancelled')),
+    state        TEXT    NOT NULL DEFAULT 'queued' CHECK (state = 'queued' OR state = 'running' OR state = 'done' OR state = 'dead' OR state = 'cancelled'),
     run_at       INTEGER NOT NULL,                -- not before this moment
     lease_until  INTEGER,                         -- while running: after this moment somebody else may take it
     attempts     INTEGER NOT NULL DEFAULT 0,
@@ -433,7 +433,7 @@ CREATE TABLE usage (
     message_id      INTEGER,
     model_id        INTEGER,                      -- NULL: the Understudy
     task            TEXT    NOT NULL DEFAULT 'chat',
-    outcome         TEXT    NOT NULL CHECK (outcome IN ('complete', 'stopped', 'interrupted', 'failed')),
+    outcome         TEXT    NOT NULL CHECK (outcome = 'complete' OR outcome = 'stopped' OR outcome = 'interrupted' OR outcome = 'failed'),
     prompt_tokens   INTEGER NOT NULL,
     reply_tokens    INTEGER NOT NULL,
     is_estimated    INTEGER NOT NULL CHECK (is_estimated IN (0, 1)),  -- the endpoint did not report; tokens.c counted
@@ -464,6 +464,15 @@ CREATE UNIQUE INDEX encoder_live ON encoder (state) WHERE state IN ('active', 'b
 CREATE INDEX encoder_state ON encoder (state);
 
 -- Items whose words or vectors are not yet what the truth says: model/index.h.
+-- What was touched by a person's write waits here for its words, in order: the write pays for one row at the end of one tree.
+CREATE TABLE index_touch (
+    change   INTEGER NOT NULL PRIMARY KEY,
+    kind     TEXT    NOT NULL,                    -- index_kind.name
+    item     INTEGER NOT NULL,
+    space    INTEGER NOT NULL,                    -- as in index_queue
+    group_id INTEGER NOT NULL                     -- as in index_queue
+) STRICT;
+-- What waits for its vectors, and words that could not be written at once or are made anew.
 CREATE TABLE index_queue (
     change     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,  -- grows with every touch: who ends a row ends this change, not a later one
     kind       TEXT    NOT NULL,                  -- index_kind.name; 'space': everything of the space `item` goes
@@ -542,8 +551,8 @@ CREATE TABLE message (
     branch_id       INTEGER NOT NULL REFERENCES branch (id),
     parent_id       INTEGER,                      -- the message before; NULL at the root
     parent_variant  INTEGER,                      -- which variant of the parent this one follows
-    role            TEXT    NOT NULL CHECK (role IN ('user', 'assistant', 'system')),
-    author_kind     TEXT    NOT NULL CHECK (author_kind IN ('user', 'character', 'system')),
+    role            TEXT    NOT NULL CHECK (role = 'user' OR role = 'assistant' OR role = 'system'),
+    author_kind     TEXT    NOT NULL CHECK (author_kind = 'user' OR author_kind = 'character' OR author_kind = 'system'),
     author_id       INTEGER,                      -- user or character
     author_name     TEXT    NOT NULL,             -- as it was then: persona or character name
     chosen          INTEGER NOT NULL DEFAULT 0,   -- index of the variant that is shown
@@ -565,7 +574,7 @@ CREATE INDEX message_trash ON message (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE TABLE variant (
     message_id    INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
     place         INTEGER NOT NULL,               -- 0, 1, 2 ...
-    state         TEXT    NOT NULL DEFAULT 'complete' CHECK (state IN ('streaming', 'complete', 'stopped', 'interrupted', 'failed')),
+    state         TEXT    NOT NULL DEFAULT 'complete' CHECK (state = 'streaming' OR state = 'complete' OR state = 'stopped' OR state = 'interrupted' OR state = 'failed'),
     content       TEXT    NOT NULL,
     reasoning     TEXT,
     model         TEXT,                           -- name of the model that spoke

@@ -283,11 +283,8 @@ enum err account_persona(struct db *db, struct arena *arena, int64_t user_id, in
         return E_OK;
     if (persona_load_default(db, arena, user_id, persona) == E_OK)
         return E_OK;
-    struct user user;
-    enum err err = user_load(db, arena, user_id, &user);
-    if (err == E_OK)
-        *persona = (struct persona){.name = user.display_name, .description = STR("")};
-    return err;
+    *persona = (struct persona){.description = STR("")};
+    return user_load_name(db, arena, user_id, &persona->name);
 }
 
 static bool is_same_name(struct arena *arena, struct str a, struct str b) {

@@ -50,6 +50,16 @@ enum err user_load(struct db *db, struct arena *arena, int64_t id, struct user *
     return one_user(s, arena, user);
 }
 
+enum err user_load_name(struct db *db, struct arena *arena, int64_t id, struct str *display_name) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT display_name FROM user WHERE id = :id AND deleted_at IS NULL");
+    bind_id(s, ":id", id);
+    bool is_there = stmt_row(s);
+    if (is_there)
+        *display_name = column_str_dup(s, 0, arena);
+    return stmt_done_one(s, is_there);
+}
+
 enum err user_load_by_email(struct db *db, struct arena *arena, struct str email_folded,
                             struct user *user) {
     struct stmt *s = DB_SQL(db, "SELECT " USER_COLUMNS

@@ -14,6 +14,9 @@ struct user {
 
 /* E_ABSENT, as of the next three. */
 MUST_USE enum err user_load(struct db *db, struct arena *arena, int64_t id, struct user *user);
+/* The one column that every turn needs. */
+MUST_USE enum err user_load_name(struct db *db, struct arena *arena, int64_t id,
+                                 struct str *display_name);
 MUST_USE enum err user_load_by_email(struct db *db, struct arena *arena, struct str email_folded,
                                      struct user *user);
 /* The same, and also somebody who left and may still come back: erase_at tells. */

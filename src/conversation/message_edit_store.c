@@ -69,10 +69,10 @@ static enum err insert_variant(struct tx *tx, int64_t message_id, int64_t place,
     return stmt_run(s);
 }
 
-static bool has_children(struct db *db, int64_t message_id) {
-    struct stmt *s = DB_SQL(db, "SELECT 1 FROM message WHERE parent_id = :parent LIMIT 1");
-    bind_id(s, ":parent", message_id);
-    return stmt_int(s, 0) == 1;
+static int64_t head_of(struct db *db, int64_t conversation_id) {
+    struct stmt *s = DB_SQL(db, "SELECT head_id FROM conversation WHERE id = :id");
+    bind_id(s, ":id", conversation_id);
+    return stmt_int(s, 0);
 }
 
 static int64_t trunk_of(struct db *db, int64_t conversation_id) {
@@ -82,35 +82,65 @@ static int64_t trunk_of(struct db *db, int64_t conversation_id) {
     return stmt_int(s, 0);
 }
 
-/* Where a new child of the parent belongs: at the end of the parent's branch, or, if something
- * follows there already, on a new one. */
+/* What a new message follows. */
+struct parent {
+    int64_t id, branch_id, variant;
+    bool is_there, has_children;
+};
+
+static struct parent column_parent(struct stmt *s) {
+    return (struct parent){.id = column_id(s, 0),
+                           .branch_id = column_id(s, 1),
+                           .variant = column_int(s, 2),
+                           .has_children = column_bool(s, 3),
+                           .is_there = true};
+}
+
+#define PARENT_COLUMNS \
+    "m.id, m.branch_id, m.chosen, EXISTS (SELECT 1 FROM message WHERE parent_id = m.id)"
+
+static enum err load_head(struct db *db, int64_t conversation_id, struct parent *head) {
+    struct stmt *s = DB_SQL(db, "SELECT " PARENT_COLUMNS " FROM conversation c "
+                                "JOIN message m ON m.id = c.head_id WHERE c.id = :conversation");
+    bind_id(s, ":conversation", conversation_id);
+    if (stmt_row(s))
+        *head = column_parent(s);
+    return stmt_done(s);
+}
+
+static enum err load_parent(struct db *db, int64_t conversation_id, int64_t id,
+                            struct parent *parent) {
+    struct stmt *s = DB_SQL(db, "SELECT " PARENT_COLUMNS " FROM message m "
+                                "WHERE m.id = :id AND m.conversation_id = :conversation");
+    bind_id(s, ":id", id);
+    bind_id(s, ":conversation", conversation_id);
+    if (stmt_row(s))
+        *parent = column_parent(s);
+    enum err err = stmt_done(s);
+    return err == E_OK && !parent->is_there ? E_ABSENT : err;
+}
+
+/* A new message belongs at the end of its parent's branch, or, if something follows there already,
+ * on a new one. Without a parent it follows the head. */
 static enum err place_on_branch(struct tx *tx, struct message *m) {
     struct db *db = tx_db(tx);
-    if (m->parent_id == 0) {
+    struct parent parent = {0};
+    enum err err = m->parent_id == 0 ? load_head(db, m->conversation_id, &parent)
+                                     : load_parent(db, m->conversation_id, m->parent_id, &parent);
+    if (err != E_OK)
+        return err;
+    if (!parent.is_there) { /* the first of all */
         m->branch_id = trunk_of(db, m->conversation_id);
         m->parent_variant = -1;
         return m->branch_id == 0 ? E_ABSENT : E_OK;
     }
-    struct stmt *s = DB_SQL(
-        db,
-        "SELECT branch_id, chosen FROM message WHERE id = :id AND conversation_id = :conversation");
-    bind_id(s, ":id", m->parent_id);
-    bind_id(s, ":conversation", m->conversation_id);
-    int64_t parent_branch = 0;
-    if (stmt_row(s)) {
-        parent_branch = column_id(s, 0);
-        m->parent_variant = column_int(s, 1);
-    }
-    enum err err = stmt_done(s);
-    if (err != E_OK)
-        return err;
-    if (parent_branch == 0)
-        return E_ABSENT;
-    m->branch_id = parent_branch;
-    if (!has_children(db, m->parent_id))
+    m->parent_id = parent.id;
+    m->parent_variant = parent.variant;
+    m->branch_id = parent.branch_id;
+    if (!parent.has_children)
         return E_OK;
     m->branch_id = id_new();
-    return branch_insert(tx, m->branch_id, m->conversation_id, parent_branch, m->parent_id,
+    return branch_insert(tx, m->branch_id, m->conversation_id, parent.branch_id, parent.id,
                          m->created_at);
 }
 
@@ -129,15 +159,7 @@ static enum err move_head(struct tx *tx, int64_t conversation_id, int64_t head_i
     return stmt_run_one(s);
 }
 
-static int64_t head_of(struct db *db, int64_t conversation_id) {
-    struct stmt *s = DB_SQL(db, "SELECT head_id FROM conversation WHERE id = :id");
-    bind_id(s, ":id", conversation_id);
-    return stmt_int(s, 0);
-}
-
 enum err message_append(struct tx *tx, struct message *m, struct str last_line) {
-    if (m->parent_id == 0)
-        m->parent_id = head_of(tx_db(tx), m->conversation_id);
     enum err err = place_on_branch(tx, m);
     if (err == E_OK)
         err = message_insert(tx, m);

@@ -20,8 +20,8 @@
  * rules do the work, so that learning never stands still.
  *
  * Nobody learns while people talk: a job that came from a message waits until the conversation has
- * been quiet for a moment, and then reads in one go what came meanwhile ("remember ..." and a talk
- * that never pauses do not wait).
+ * been quiet for a moment, or for twenty seconds of a talk that never pauses, and then reads in one go
+ * what came meanwhile. Only "remember ..." does not wait.
  *
  * An imported talk is not learnt from as a whole when it goes on: a job begins with its newest
  * window, unless it was asked for all (POST /memory/extract).
@@ -413,7 +413,7 @@ static void on_rewound(enum err err, void *ctx) {
 static enum err writer_put_off(struct tx *tx, void *ctx) {
     struct learn *learn = ctx;
     struct when when = {.since_ms = learn->since_ms};
-    return queue(tx, learn->conversation_id, learn->scope.user_id, when, NULL);
+    return queue(tx, learn->conversation_id, learn->job->user_id, when, NULL);
 }
 
 static void go(struct learn *learn) {

@@ -177,8 +177,7 @@ static bool is_early(struct db *db, struct learn *learn) {
     struct memory_line *newest;
     size_t count;
     int64_t now = clock_now_ms();
-    if (learn->since_ms == 0 || learn->since_ms <= now - LATEST_MS ||
-        learn->progress.waiting >= LEARN_WINDOW_LINES)
+    if (learn->since_ms == 0 || learn->since_ms <= now - LATEST_MS)
         return false;
     return memory_store_lines_before(db, &learn->arena, learn->conversation_id, 0, 1, &newest,
                                      &count) == E_OK &&
@@ -189,9 +188,6 @@ static bool is_early(struct db *db, struct learn *learn) {
 static bool begin(struct db *db, struct learn *learn) {
     learn->has_begun = true;
     learn->said_seen = learn->progress.queued;
-    learn->step = LEARN_EARLY;
-    if (is_early(db, learn))
-        return true;
     if (!learn->is_all)
         return false;
     learn->total = memory_store_line_count(db, learn->conversation_id, 0);
@@ -200,6 +196,9 @@ static bool begin(struct db *db, struct learn *learn) {
 }
 
 enum err pool_look(struct learn *learn, struct db *db) {
+    learn->step = LEARN_EARLY;
+    if (!learn->has_begun && is_early(db, learn))
+        return E_OK;
     enum err err = load(db, learn);
     learn->step = LEARN_GONE;
     if (err != E_OK)

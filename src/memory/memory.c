@@ -90,13 +90,13 @@ enum err memory_said(struct tx *tx, const struct memory_said *said) {
     bool queues = false;
     if (!memory_settings.learns)
         return E_OK;
-    bool is_urgent = false, at_once = said->text.len > 0 && asks_to_remember(said->text);
+    bool at_once = said->text.len > 0 && asks_to_remember(said->text);
     enum err err = memory_store_said(tx, said->conversation_id, said->count, memory_settings.every,
-                                     at_once, &queues, &is_urgent);
+                                     at_once, &queues);
     if (err != E_OK || !queues)
         return err;
-    return is_urgent ? learn_queue(tx, said->conversation_id, said->user_id)
-                     : learn_queue_when_quiet(tx, said->conversation_id, said->user_id);
+    return at_once ? learn_queue(tx, said->conversation_id, said->user_id)
+                   : learn_queue_when_quiet(tx, said->conversation_id, said->user_id);
 }
 
 enum err memory_changed(struct tx *tx, int64_t conversation_id, int64_t from_id, int64_t to_id) {

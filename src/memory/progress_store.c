@@ -8,6 +8,8 @@
 
 #include "base/banned.h"
 
+#define WAITING_MOST (INT64_C(1) << 40)
+
 enum err memory_store_progress(struct db *db, struct arena *arena, int64_t conversation_id,
                                struct memory_progress *progress) {
     *progress = (struct memory_progress){.conversation_id = conversation_id,
@@ -41,27 +43,52 @@ static enum err end_change(struct stmt *s, bool has_row) {
     return has_row ? stmt_run(s) : stmt_done(s);
 }
 
-/* `queued` counts how often the mark was reached since the last job ended: at the first time one is
- * added, and again when so much has gathered that the first must not wait for quiet any longer, or
- * was given up. */
-enum err memory_store_said(struct tx *tx, int64_t conversation_id, int64_t count, int64_t every,
-                           bool at_once, bool *queues, bool *is_urgent) {
-    struct stmt *s = DB_SQL(
-        tx_db(tx),
-        "INSERT INTO memory_progress (conversation_id, waiting, queued) "
-        "VALUES (:conversation, :count, :at_once OR :count >= :every) "
-        "ON CONFLICT (conversation_id) DO UPDATE SET waiting = waiting + :count, "
-        "    queued = queued + (:at_once OR waiting + :count >= :every) "
-        "RETURNING :at_once OR (waiting >= :every AND (queued = 1 OR waiting % (:every * 4) < :count)), "
-        "    :at_once OR waiting >= :every * 4");
+static enum err load_waiting(struct db *db, int64_t conversation_id, int64_t *waiting,
+                             int64_t *queued, bool *is_there) {
+    struct stmt *s = DB_SQL(db, "SELECT waiting, queued FROM memory_progress "
+                                "WHERE conversation_id = :conversation");
     bind_id(s, ":conversation", conversation_id);
-    bind_int(s, ":count", count);
-    bind_int(s, ":every", every);
-    bind_bool(s, ":at_once", at_once);
-    bool is_there = stmt_row(s);
-    *queues = is_there && column_bool(s, 0);
-    *is_urgent = is_there && column_bool(s, 1);
-    return end_change(s, is_there);
+    *is_there = stmt_row(s);
+    *waiting = *is_there ? column_int(s, 0) : 0;
+    *queued = *is_there ? column_int(s, 1) : 0;
+    return stmt_done(s);
+}
+
+static enum err save_waiting(struct tx *tx, int64_t conversation_id, int64_t waiting,
+                             int64_t queued, bool is_there) {
+    struct stmt *s =
+        is_there
+            ? DB_SQL(tx_db(tx), "UPDATE memory_progress SET waiting = :waiting, "
+                                "queued = :queued WHERE conversation_id = :conversation")
+            : DB_SQL(tx_db(tx), "INSERT INTO memory_progress (conversation_id, waiting, queued) "
+                                "VALUES (:conversation, :waiting, :queued)");
+    bind_id(s, ":conversation", conversation_id);
+    bind_int(s, ":waiting", waiting);
+    bind_int(s, ":queued", queued);
+    return stmt_run(s);
+}
+
+/* Whether `count` more have just made it `every`, or four, sixteen, ... times as many. */
+static bool has_just_reached(int64_t waiting, int64_t count, int64_t every) {
+    while (waiting - count >= every && every < WAITING_MOST)
+        every *= 4;
+    return waiting >= every;
+}
+
+/* `queued` counts how often the mark was reached since the last job ended: at the first time one is
+ * added, and now and then again when ever more has gathered, lest the first was given up. */
+enum err memory_store_said(struct tx *tx, int64_t conversation_id, int64_t count, int64_t every,
+                           bool at_once, bool *queues) {
+    int64_t waiting, queued;
+    bool is_there;
+    enum err err = load_waiting(tx_db(tx), conversation_id, &waiting, &queued, &is_there);
+    if (err != E_OK)
+        return err;
+    waiting += count;
+    queued += at_once || waiting >= every;
+    *queues =
+        at_once || (waiting >= every && queued == 1) || has_just_reached(waiting, count, every);
+    return save_waiting(tx, conversation_id, waiting, queued, is_there);
 }
 
 enum err memory_store_save_progress(struct tx *tx, const struct memory_progress *progress) {

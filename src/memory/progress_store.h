@@ -19,9 +19,9 @@ MUST_USE enum err memory_store_progress(struct db *db, struct arena *arena, int6
                                         struct memory_progress *progress);
 MUST_USE enum err memory_store_save_progress(struct tx *tx, const struct memory_progress *progress);
 /* `count` more messages were said, of which every `every` are looked at (`at_once`: without waiting
- * for so many). *queues: a job has to be added now; *is_urgent: one that does not wait for quiet. */
+ * for so many). *queues: a job has to be added now. */
 MUST_USE enum err memory_store_said(struct tx *tx, int64_t conversation_id, int64_t count,
-                                    int64_t every, bool at_once, bool *queues, bool *is_urgent);
+                                    int64_t every, bool at_once, bool *queues);
 /* Messages from .. to changed; those that were learnt from already are to be looked at again.
  * *queues: a job has to be added. */
 MUST_USE enum err memory_store_look_again(struct tx *tx, int64_t conversation_id, int64_t from,

@@ -1,6 +1,6 @@
 /*
- * The queue of what is to be found: touches put rows in, the words step takes those of encoder 0
- * out, writes the words and leaves a row for each encoder's vectors (index_vectors.c).
+ * The queue of what is to be found: the words step takes touches out, writes the words and leaves
+ * a row for each encoder's vectors (index_vectors.c).
  *
  * A touch runs on the writer thread and rings a bell, as job_add() does: the loop then asks, GATHER_MS
  * later, for a words step, which queues behind the transaction that touched, so it sees the row
@@ -28,7 +28,7 @@
 
 #define STEP_ROWS       64
 #define STEP_US         4000
-#define SHARE           8
+#define SHARE           16
 #define GATHER_MS       50   /* what is touched meanwhile is written in one go */
 #define STORAGE_WAIT_MS 5000 /* the disk is full: somebody will make room */
 #define BACKOFF_MS      ((int64_t)5000)
@@ -53,8 +53,8 @@ static struct {
     int64_t writes;         /* of the house, when the last step ended */
     int64_t rests_until_us; /* monotonic; others write */
     bool has_more;
-    int64_t next_at;              /* the first row that is not due yet */
-    int64_t bad_change, attempts; /* the row that failed; 0: none */
+    int64_t next_at;      /* the first row that is not due yet */
+    struct queue_row bad; /* the row that failed; its kind is not kept. change 0: none */
     struct timer timer;
 } words = {.limit = STEP_ROWS};
 
@@ -98,10 +98,10 @@ static bool rest(void) {
 
 static void answer_bell(void *ctx) {
     (void)ctx;
-    atomic_store(&bell.has_rung, false);
     gather(GATHER_MS);
 }
 
+/* Once until the next step is asked for: that one runs behind whatever does not ring meanwhile. */
 void index_ring(void) {
     if (atomic_load(&bell.is_open) && !atomic_exchange(&bell.has_rung, true))
         mailbox_post(&bell.mail, answer_bell, NULL);
@@ -117,7 +117,7 @@ enum err index_touch(struct tx *tx, const struct index_kind *kind, int64_t item,
                             .group = group,
                             .due_at = QUEUE_DUE_NOW};
     index_ring();
-    return kind->writer_words != NULL ? queue_put(tx, &row) : queue_put_vectors(tx, &row);
+    return kind->writer_words != NULL ? touch_put(tx, &row) : queue_put_vectors(tx, &row);
 }
 
 enum err index_touch_vectors(struct tx *tx, const struct index_kind *kind, int64_t item,
@@ -149,39 +149,59 @@ enum err index_pending(struct db *db, int64_t group, struct index_pending *pendi
 
 /* --- the words step --------------------------------------------------------------------------- */
 
+static enum err end_row(struct tx *tx, const struct queue_row *row) {
+    return row->is_touch ? E_OK : queue_end(tx, row->change); /* touches go together, at the end */
+}
+
 static enum err write_one(struct tx *tx, struct queue_row *row) {
     const struct index_kind *kind = index_kind_find(row->kind);
     if (kind == NULL) /* of a newer program, or of a feature that is no more */
-        return queue_end(tx, row->change);
+        return end_row(tx, row);
     enum err err = kind->writer_words != NULL ? kind->writer_words(tx, row->item) : E_OK;
     if (err == E_OK)
-        err = queue_end(tx, row->change);
+        err = end_row(tx, row);
     row->due_at = row->due_at == QUEUE_DUE_BULK ? QUEUE_DUE_BULK : QUEUE_DUE_NOW;
     return err == E_OK ? queue_put_vectors(tx, row) : err;
+}
+
+/* Touches first, then what was put off or is made anew. */
+static enum err load_rows(struct tx *tx, struct arena *arena, struct queue_row *rows,
+                          size_t *count) {
+    size_t more = 0;
+    words.next_at = 0;
+    enum err err = touch_list(tx_db(tx), arena, rows, words.limit, count);
+    if (err == E_OK && *count < words.limit)
+        err = queue_due(tx_db(tx), arena, 0, clock_now_ms(), rows + *count, words.limit - *count,
+                        &more, &words.next_at);
+    *count += more;
+    return err;
 }
 
 static enum err writer_step(struct tx *tx, void *ctx) {
     struct queue_row rows[STEP_ROWS];
     struct arena arena;
     size_t count = 0;
-    int64_t began_us = clock_mono_us();
+    int64_t began_us = clock_mono_us(), last_touch = 0;
     (void)ctx;
     words.count = 0;
-    words.bad_change = 0;
+    words.bad.change = 0;
     arena_init(&arena);
-    enum err err =
-        queue_due(tx_db(tx), &arena, 0, clock_now_ms(), rows, words.limit, &count, &words.next_at);
+    enum err err = load_rows(tx, &arena, rows, &count);
     for (size_t i = 0; i < count && err == E_OK; i++) {
         err = write_one(tx, &rows[i]);
         if (err != E_OK) {
-            words.bad_change = rows[i].change;
-            words.attempts = rows[i].attempts + 1;
+            words.bad = rows[i];
+            words.bad.kind = STR_NONE;
             break;
         }
         words.count++;
+        if (rows[i].is_touch)
+            last_touch = rows[i].change;
         if (clock_mono_us() - began_us > STEP_US)
             break;
     }
+    if (err == E_OK && last_touch != 0)
+        err = touch_end_to(tx, last_touch);
     words.has_more = err == E_OK && (words.count < count || count == words.limit);
     words.spent_us = clock_mono_us() - began_us;
     arena_release(&arena);
@@ -190,9 +210,9 @@ static enum err writer_step(struct tx *tx, void *ctx) {
 
 static enum err writer_put_off(struct tx *tx, void *ctx) {
     (void)ctx;
-    int64_t steps = words.attempts < BACKOFF_STEPS ? words.attempts : BACKOFF_STEPS;
-    return queue_put_off(tx, words.bad_change, words.attempts,
-                         clock_now_ms() + (BACKOFF_MS << (steps - 1)));
+    int64_t attempts = words.bad.attempts + 1;
+    int64_t steps = attempts < BACKOFF_STEPS ? attempts : BACKOFF_STEPS;
+    return queue_put_off(tx, &words.bad, attempts, clock_now_ms() + (BACKOFF_MS << (steps - 1)));
 }
 
 static void stepped(enum err err, void *ctx);
@@ -209,7 +229,7 @@ static void was_put_off(enum err err, void *ctx) {
 
 /* A step failed: the rows one by one, until the one is found that fails. */
 static void step_failed(enum err err) {
-    if (err == E_STORAGE || words.bad_change == 0) {
+    if (err == E_STORAGE || words.bad.change == 0) {
         words.is_running = false;
         return wait_words(STORAGE_WAIT_MS);
     }
@@ -218,7 +238,7 @@ static void step_failed(enum err err) {
         return store_write(writer_step, stepped, NULL);
     }
     log_warn("index", "words of an item could not be written; it comes again",
-             LF_INT("change", words.bad_change), LF_INT("attempts", words.attempts),
+             LF_INT("change", words.bad.change), LF_INT("attempts", words.bad.attempts + 1),
              LF_Z("error", err_word(err)));
     store_write(writer_put_off, was_put_off, NULL);
 }
@@ -254,6 +274,7 @@ void words_go(void) {
     words.is_running = true;
     words.is_gathering = false;
     timer_stop(&words.timer);
+    atomic_store(&bell.has_rung, false);
     store_write(writer_step, stepped, NULL);
 }
 

@@ -159,7 +159,7 @@ static int64_t backoff_ms(int64_t attempts) {
 
 static enum err put_off(struct tx *tx, const struct batch_row *row) {
     int64_t attempts = row->queue.attempts + 1;
-    return queue_put_off(tx, row->queue.change, attempts, clock_now_ms() + backoff_ms(attempts));
+    return queue_put_off(tx, &row->queue, attempts, clock_now_ms() + backoff_ms(attempts));
 }
 
 static enum err finish_row(struct tx *tx, const struct batch_row *row) {

@@ -80,6 +80,73 @@ enum err encoder_delete(struct tx *tx, int64_t id) {
     return stmt_run(stmt);
 }
 
+/* --- touches ---------------------------------------------------------------------------------- */
+
+enum err touch_put(struct tx *tx, const struct queue_row *row) {
+    struct stmt *stmt = DB_SQL(tx_db(tx), "INSERT INTO index_touch (kind, item, space, group_id)\n"
+                                          "VALUES (:kind, :item, :space, :group)");
+    bind_str(stmt, ":kind", row->kind);
+    bind_int(stmt, ":item", row->item);
+    bind_int(stmt, ":space", row->space);
+    bind_int(stmt, ":group", row->group);
+    return stmt_run(stmt);
+}
+
+enum err touch_list(struct db *db, struct arena *arena, struct queue_row *rows, size_t limit,
+                    size_t *count) {
+    struct stmt *stmt =
+        DB_SQL(db, "SELECT change, kind, item, space, group_id FROM index_touch ORDER BY change\n"
+                   "LIMIT :limit");
+    bind_int(stmt, ":limit", (int64_t)limit);
+    for (*count = 0; stmt_row(stmt); ++*count)
+        rows[*count] = (struct queue_row){
+            .change = column_int(stmt, 0),
+            .kind = column_str_dup(stmt, 1, arena),
+            .item = column_int(stmt, 2),
+            .space = column_int(stmt, 3),
+            .group = column_int(stmt, 4),
+            .due_at = QUEUE_DUE_NOW,
+            .is_touch = true,
+        };
+    return stmt_done(stmt);
+}
+
+enum err touch_end_to(struct tx *tx, int64_t change) {
+    struct stmt *stmt = DB_SQL(tx_db(tx), "DELETE FROM index_touch WHERE change <= :change");
+    bind_int(stmt, ":change", change);
+    return stmt_run(stmt);
+}
+
+static int64_t count_touches(struct db *db, int64_t limit) {
+    struct stmt *stmt = DB_SQL(db, "SELECT count(*) FROM (SELECT 1 FROM index_touch LIMIT :limit)");
+    bind_int(stmt, ":limit", limit);
+    return stmt_int(stmt, 0);
+}
+
+static int64_t count_touches_of_group(struct db *db, int64_t group) {
+    struct stmt *stmt = DB_SQL(db, "SELECT count(*) FROM index_touch WHERE group_id = :group");
+    bind_int(stmt, ":group", group);
+    return stmt_int(stmt, 0);
+}
+
+/* What could not be written waits apart, so that the others go on. */
+static enum err touch_put_off(struct tx *tx, int64_t change, int64_t attempts, int64_t due_at) {
+    struct stmt *stmt = DB_SQL(
+        tx_db(tx), "INSERT OR REPLACE INTO index_queue\n"
+                   "    (kind, item, encoder_id, space, group_id, attempts, due_at)\n"
+                   "SELECT kind, item, 0, space, group_id, :attempts, :due_at FROM index_touch\n"
+                   "WHERE change = :change");
+    bind_int(stmt, ":attempts", attempts);
+    bind_int(stmt, ":due_at", due_at);
+    bind_int(stmt, ":change", change);
+    enum err err = stmt_run(stmt);
+    if (err != E_OK)
+        return err;
+    stmt = DB_SQL(tx_db(tx), "DELETE FROM index_touch WHERE change = :change");
+    bind_int(stmt, ":change", change);
+    return stmt_run(stmt);
+}
+
 /* --- the queue -------------------------------------------------------------------------------- */
 
 static void bind_row(struct stmt *stmt, const struct queue_row *row) {
@@ -155,13 +222,16 @@ enum err queue_end(struct tx *tx, int64_t change) {
     return stmt_run(stmt);
 }
 
-enum err queue_put_off(struct tx *tx, int64_t change, int64_t attempts, int64_t due_at) {
+enum err queue_put_off(struct tx *tx, const struct queue_row *row, int64_t attempts,
+                       int64_t due_at) {
+    if (row->is_touch)
+        return touch_put_off(tx, row->change, attempts, due_at);
     struct stmt *stmt =
         DB_SQL(tx_db(tx), "UPDATE index_queue SET attempts = :attempts, due_at = :due_at\n"
                           "WHERE change = :change");
     bind_int(stmt, ":attempts", attempts);
     bind_int(stmt, ":due_at", due_at);
-    bind_int(stmt, ":change", change);
+    bind_int(stmt, ":change", row->change);
     return stmt_run(stmt);
 }
 
@@ -188,7 +258,8 @@ int64_t queue_count(struct db *db, int64_t encoder, int64_t limit) {
                    "SELECT 1 FROM index_queue WHERE encoder_id = :encoder LIMIT :limit)");
     bind_int(stmt, ":encoder", encoder);
     bind_int(stmt, ":limit", limit);
-    return stmt_int(stmt, 0);
+    int64_t count = stmt_int(stmt, 0);
+    return encoder == 0 && count < limit ? count + count_touches(db, limit - count) : count;
 }
 
 int64_t queue_count_group(struct db *db, int64_t group, int64_t encoder) {
@@ -196,10 +267,12 @@ int64_t queue_count_group(struct db *db, int64_t group, int64_t encoder) {
                                    "WHERE group_id = :group AND encoder_id = :encoder");
     bind_int(stmt, ":group", group);
     bind_int(stmt, ":encoder", encoder);
-    return stmt_int(stmt, 0);
+    return stmt_int(stmt, 0) + (encoder == 0 ? count_touches_of_group(db, group) : 0);
 }
 
 bool queue_has_fresh(struct db *db, int64_t encoder) {
+    if (encoder == 0 && count_touches(db, 1) > 0)
+        return true;
     struct stmt *stmt = DB_SQL(
         db, "SELECT 1 FROM index_queue WHERE encoder_id = :encoder AND due_at <= :bulk LIMIT 1");
     bind_int(stmt, ":encoder", encoder);

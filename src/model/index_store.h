@@ -9,10 +9,11 @@ struct encoder_row {
     int64_t dims, slot, created_at;
 };
 
-/* A row of the queue. */
+/* A row of the queue, or a touch. */
 struct queue_row {
     int64_t change, item, encoder, space, group, attempts, due_at;
     struct str kind;
+    bool is_touch; /* `change` is of index_touch: of encoder 0, never tried, due now */
 };
 
 struct rebuild_row {
@@ -37,7 +38,16 @@ MUST_USE enum err encoder_set_dims(struct tx *tx, int64_t id, int64_t dims);
 MUST_USE enum err encoder_set_key(struct tx *tx, int64_t id, struct str key_sealed);
 MUST_USE enum err encoder_delete(struct tx *tx, int64_t id);
 
+/* --- touches ---------------------------------------------------------------------------------- */
+MUST_USE enum err touch_put(struct tx *tx, const struct queue_row *row);
+/* The oldest first; the kinds live in the arena. */
+MUST_USE enum err touch_list(struct db *db, struct arena *arena, struct queue_row *rows,
+                             size_t limit, size_t *count);
+MUST_USE enum err touch_end_to(struct tx *tx, int64_t change); /* this one, and all before it */
+
 /* --- the queue -------------------------------------------------------------------------------- */
+/* What counts or looks for rows of encoder 0 counts the touches with them. */
+
 /* Replaces the row of the same item and encoder; the space that it still waits to leave is kept. */
 MUST_USE enum err queue_put(struct tx *tx, const struct queue_row *row);
 /* For every encoder that is in use or being built. */
@@ -47,7 +57,9 @@ MUST_USE enum err queue_put_vectors(struct tx *tx, const struct queue_row *row);
 MUST_USE enum err queue_due(struct db *db, struct arena *arena, int64_t encoder, int64_t now_ms,
                             struct queue_row *rows, size_t limit, size_t *count, int64_t *next_at);
 MUST_USE enum err queue_end(struct tx *tx, int64_t change);
-MUST_USE enum err queue_put_off(struct tx *tx, int64_t change, int64_t attempts, int64_t due_at);
+/* It failed `attempts` times; a touch becomes a row of the queue. */
+MUST_USE enum err queue_put_off(struct tx *tx, const struct queue_row *row, int64_t attempts,
+                                int64_t due_at);
 /* Takes up to `limit` rows out; *count tells how many. */
 MUST_USE enum err queue_clear_encoder(struct tx *tx, int64_t encoder, int64_t limit,
                                       int64_t *count);

@@ -216,7 +216,7 @@ const LEFT_OUT = {
   memory_summary: { conversation_id: INNER, is_stale: INNER, revision: INNER },
   memory_progress: { conversation_id: INNER, waiting: INNER, queued: INNER, learnt_to: INNER, summed_to: INNER, again_from: INNER, again_to: INNER },
 };
-const NOT_OF_A_PERSON = ["instance", "signing_key", "zeros", "export", "job", "idempotency", "login_failure", "setting", "model", "route", "encoder", "index_queue", "index_rebuild", // the house
+const NOT_OF_A_PERSON = ["instance", "signing_key", "zeros", "export", "job", "idempotency", "login_failure", "setting", "model", "route", "encoder", "index_touch", "index_queue", "index_rebuild", // the house
   "refresh_token", "email_token", // secrets
   "mail_quota", // digests, for a day
   "character_tag", "memory_turn", "memory_forgotten", "memory_withheld", // made again, or digests

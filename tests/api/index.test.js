@@ -254,7 +254,8 @@ async function work(server, conversation, state) {
 test("killed again and again in puts, changes, deletions and changes of the embedder: what is found equals a rebuild", { timeout: 1200000 * SLOW }, async () => {
   const ROUNDS = Number(process.env.TROUPE_KILL_ROUNDS ?? 14);
   const fakes = [await startEmbedder({ dims: 32 }), await startEmbedder({ dims: 48, model: "other", behave: () => ({ wait_ms: 15 }) })];
-  const settings = { "accounts.access_token_s": 86400 }; // one token for all of it
+  // One token for all of it; jobs of learning that were killed would come when their lease ends.
+  const settings = { "accounts.access_token_s": 86400, "memory.learns": "false" };
   let t = await start({ settings });
   const owner = t.owner;
   const conversation = await talk(t);
@@ -270,12 +271,12 @@ test("killed again and again in puts, changes, deletions and changes of the embe
     await t.kill();
     state.running = false;
     await Promise.all(lanes);
-    t = await serve({ dir: t.dir });
+    t = await serve({ dir: t.dir, settings });
     t.owner = owner;
   }
   await settled(t);
   assert.equal((await t.stop({ keep: true })).code, 0);
-  const one = await serve({ dir: t.dir }); // what waits for a few seconds (an encoder that goes) is done at a start
+  const one = await serve({ dir: t.dir, settings }); // what waits for a few seconds (an encoder that goes) is done at a start
   one.owner = owner;
   await settled(one);
   await until(async () => { const now = await embedder(one); return now.vectors > 0 && now; }, "vectors");

@@ -15,6 +15,7 @@ const MAY_SCAN = [
   [/FROM route\b/, "likewise"],
   [/FROM json_each/, "the items of one JSON array that was given"],
   [/UPDATE signing_key/, "likewise"],
+  [/FROM index_touch( WHERE group_id| LIMIT| ORDER BY change)/, "what waits for the next step of the index, in no order but its own: a message pays for one tree and no more"],
   [/-- counted in a pool thread/, "the admin's numbers: whole tables, off the loop"],
   [/-- read in a pool thread/, "one person's archive: small tables without an index for it, off the loop"],
   [/^DELETE FROM user WHERE/, "once for an account that is erased: foreign keys without an index of their own see that nothing is left"],
