@@ -32,10 +32,9 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "fetch/curl_library.h"
+#include "fetch/fetch_inside.h"
 #include "loop/loop.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -44,7 +43,6 @@
 
 #include "base/banned.h"
 
-#define FETCH_MAGIC          0x66657463u
 #define CONNECT_MS           5000
 #define FIRST_BYTE_MS        60000
 #define IDLE_MS              30000
@@ -53,36 +51,7 @@
 #define UPLOAD_BUFFER_BYTES \
     16384L /* the least that libcurl takes; the default of 64 KiB would be held per call */
 #define KEPT_CONNECTIONS 256L /* open ones that libcurl may hold for the next call */
-#define RETRY_AFTER_LIMIT_MS \
-    ((int64_t)24 * 3600 * 1000) /* "a day" stands for whatever is longer \
-                                 */
-#define MULTI_SLACK_MS 1
-
-struct fetch {
-    uint32_t magic;
-    struct list node;
-    CURL *easy;
-    struct curl_slist *headers;
-    char *body; /* of the request; NULL once libcurl needs it no more */
-    size_t body_len;
-    void (*head)(void *ctx, int status, struct str content_type);
-    void (*body_bytes)(void *ctx, struct str bytes);
-    void (*done)(void *ctx, const struct fetch_result *result);
-    void *ctx;
-    int64_t connect_ms, first_byte_ms, idle_ms, total_ms;
-    size_t limit_bytes, got_bytes;
-    int64_t last_read_us;
-    int64_t retry_after_ms;
-    struct timer deadline; /* first byte, then gaps */
-    bool is_in_multi;
-    bool is_sent;  /* connected, the request is on its way */
-    bool has_head; /* the final answer's headers are there */
-    bool has_bytes;
-    bool may_gather;
-    enum err stopped; /* why we ended it ourselves; E_OK: we did not */
-    const char *stopped_reason;
-    char reason[CURL_ERROR_SIZE]; /* libcurl writes its own words here */
-};
+#define MULTI_SLACK_MS   1
 
 /* A socket that libcurl waits for. Freed when libuv has closed its handle. */
 struct watch {
@@ -153,7 +122,7 @@ static void read_retry_after_ms(struct fetch *fetch, struct str line) {
     if (line.len > name.len && str_eq_nocase(str_slice(line, 0, name.len), name) &&
         str_to_double(str_trim(str_slice(line, name.len, line.len)), &ms) == E_OK && ms > 0)
         fetch->retry_after_ms =
-            ms < (double)RETRY_AFTER_LIMIT_MS ? (int64_t)ms : RETRY_AFTER_LIMIT_MS;
+            ms < (double)FETCH_RETRY_AFTER_LIMIT_MS ? (int64_t)ms : FETCH_RETRY_AFTER_LIMIT_MS;
 }
 
 /*
@@ -507,101 +476,12 @@ static bool engine_ensure(void) {
     return true;
 }
 
-/* --- the result ------------------------------------------------------------------------------- */
-
-static void say(struct fetch *fetch, const char *reason) {
-    snprintf(fetch->reason, sizeof fetch->reason, "%s", reason);
-}
-
-static void say_connect_failure(struct fetch *fetch) {
-    long code = 0;
-    engine.curl->easy_getinfo(fetch->easy, CURLINFO_OS_ERRNO, &code);
-    if (code == ECONNREFUSED)
-        say(fetch, "connection refused: nothing listens there");
-    else if (code == EHOSTUNREACH || code == ENETUNREACH)
-        say(fetch, "the host cannot be reached");
-    else
-        say(fetch, "no connection could be made");
-}
-
-/* libcurl's word for an answer of HTTP/0.9, which is any answer that does not begin like HTTP, is
- * the same as for an address. */
-static enum err judge_protocol(struct fetch *fetch) {
-    say(fetch, fetch->is_sent ? "the answer is not HTTP" : "this is no http or https address");
-    return fetch->is_sent ? E_UPSTREAM : E_INPUT;
-}
-
-/* Turns libcurl's code into ours; fetch->reason becomes a sentence for a person. libcurl's own
- * words stay where they are the best ones (TLS). */
-static enum err judge(struct fetch *fetch, CURLcode code) {
-    switch (code) {
-    case CURLE_OK:
-        return E_OK;
-    case CURLE_OPERATION_TIMEDOUT:
-        say(fetch, fetch->is_sent ? "it took too long" : "no connection came about in time");
-        return E_TIMEOUT;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        return judge_protocol(fetch);
-    case CURLE_COULDNT_RESOLVE_HOST:
-        say(fetch, "there is no host of this name");
-        break;
-    case CURLE_COULDNT_CONNECT:
-        say_connect_failure(fetch);
-        break;
-    case CURLE_GOT_NOTHING:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_PARTIAL_FILE:
-        say(fetch, "the connection broke off");
-        break;
-    case CURLE_BAD_CONTENT_ENCODING:
-        say(fetch, "the compressed answer is damaged");
-        break;
-    case CURLE_WEIRD_SERVER_REPLY:
-        say(fetch, "the answer is not HTTP");
-        break;
-    default:
-        if (fetch->reason[0] == '\0')
-            say(fetch, engine.curl->easy_strerror(code));
-    }
-    return E_UPSTREAM;
-}
-
-static void read_retry_after(struct fetch *fetch, struct fetch_result *result) {
-    curl_off_t seconds = 0;
-    result->retry_after_ms = fetch->retry_after_ms;
-    engine.curl->easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &seconds);
-    if (result->retry_after_ms == 0 && seconds > 0)
-        result->retry_after_ms =
-            seconds < RETRY_AFTER_LIMIT_MS / 1000 ? seconds * 1000 : RETRY_AFTER_LIMIT_MS;
-}
-
-static struct fetch_result result_of(struct fetch *fetch, CURLcode code) {
-    struct fetch_result result = {.err = fetch->stopped};
-    if (fetch->is_in_multi) {
-        long status = 0;
-        curl_off_t connect_us = 0, first_byte_us = 0, total_us = 0;
-        engine.curl->easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
-        engine.curl->easy_getinfo(fetch->easy, CURLINFO_PRETRANSFER_TIME_T, &connect_us);
-        engine.curl->easy_getinfo(fetch->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte_us);
-        engine.curl->easy_getinfo(fetch->easy, CURLINFO_TOTAL_TIME_T, &total_us);
-        read_retry_after(fetch, &result);
-        result.status = (int)status;
-        result.connect_us = connect_us;
-        result.first_byte_us = first_byte_us;
-        result.total_us = total_us;
-    }
-    if (!fetch->stopped)
-        result.err = judge(fetch, code);
-    result.reason = str_from(fetch->stopped ? fetch->stopped_reason : fetch->reason);
-    return result;
-}
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* Everything that a call holds goes, then its owner is told; so the owner may start and cancel
  * others from inside done. */
 static void tell(struct fetch *fetch, CURLcode code) {
-    struct fetch_result result = result_of(fetch, code);
+    struct fetch_result result = fetch_result_of(fetch, engine.curl, code);
     engine.streams -= fetch->may_gather && fetch->has_bytes;
     timer_stop(&fetch->deadline);
     list_remove(&fetch->node);
