@@ -174,7 +174,7 @@ test("learning never delays a reply: a model that stalls in extraction is left f
   const fake = await startFake({ script: (request) => {
     if (!isLearning(request)) return { reply: "Here I am." };
     stalled++;
-    return { wait_ms: 30000, reply: '{"memories": []}' };
+    return { hang: true };
   } });
   const server = await withModel(fake, { "memory.every": 2 });
   context.after(async () => { await server.stop(); await fake.close(); });
@@ -190,13 +190,14 @@ test("learning never delays a reply: a model that stalls in extraction is left f
     return first;
   };
   const calm = await turn("Hello there.");
-  await until(() => stalled > 0, "learning began");
-  await new Promise((resolve) => setTimeout(resolve, 200));
   const busy = [];
-  for (let i = 0; i < 3; i++) busy.push(await turn(`And again ${i}.`));
-  const worst = Math.max(...busy);
-  assert.ok(worst < Math.max(calm * 3, 300), `first token after ${worst.toFixed()} ms while learning stalled, ${calm.toFixed()} ms before`);
-  assert.ok(fake.chats.filter(isLearning)[0].aborted, "the call that stood in the way was given up");
+  for (let i = 0; i < 5; i++) { // the middle of five: any one of them may fall into a moment in which the machine does something else
+    await until(() => stalled > i, "learning is under way, and will never end by itself");
+    busy.push(await turn(`And again ${i}.`));
+    await until(() => fake.chats.filter(isLearning)[i].aborted, "the call that stood in the way was given up");
+  }
+  const middle = busy.sort((a, b) => a - b)[2];
+  assert.ok(middle < Math.max(calm * 3, 300), `first token after ${middle.toFixed()} ms while learning stalled, ${calm.toFixed()} ms before`);
   assert.ok((await server.api("GET", "/metrics", undefined, { token: null })).text.match(/troupe_background_yields_total ([1-9])/), "and counted");
 });
 

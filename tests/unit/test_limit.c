@@ -111,13 +111,16 @@ static void zero_is_no_limit(void **state) {
 static void a_flood_of_subjects_is_bounded_and_keeps_the_busy_one(void **state) {
     (void)state;
     char text[32];
+    int64_t began_us = clock_mono_us(), allowed = 0;
     assert_int_equal(take_until_refused(STR("user:busy"), false), 60);
     for (int i = 0; i < 60000; i++) {
         int len = snprintf(text, sizeof(text), "address:%d", i);
         assert_true(limit_take(str_of(text, (size_t)len), false).is_allowed);
         if (i % 1000 == 0) /* it keeps asking, so it is not the one unused for longest */
-            assert_false(limit_take(STR("user:busy"), false).is_allowed);
+            allowed += limit_take(STR("user:busy"), false).is_allowed;
     }
+    assert_in_range(allowed, 0,
+                    (clock_mono_us() - began_us) / 1000000); /* one a second comes back */
 }
 
 static void long_subjects_are_cut_not_overrun(void **state) {
