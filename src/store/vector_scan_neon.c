@@ -5,7 +5,6 @@
  */
 #include "store/vector_scan.h"
 
-
 #if defined(__aarch64__)
 
 #include <arm_neon.h>

@@ -13,7 +13,6 @@
  */
 #include "store/vector_scan.h"
 
-
 #if defined(__x86_64__)
 
 #include <immintrin.h>
