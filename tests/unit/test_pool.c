@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -101,7 +102,7 @@ static void every_job_runs_once_and_is_told_on_the_loop(void **state) {
 }
 
 static void wait_for_running(int count) {
-    for (int i = 0; i < 2000 && atomic_load(&running) < count; i++)
+    for (int i = 0; i < 30000 && atomic_load(&running) < count; i++)
         usleep(1000);
     assert_int_equal(atomic_load(&running), count);
 }
@@ -208,6 +209,33 @@ static int threads_of_this_process(void) {
     return count;
 }
 
+/* Every other thread of this process sleeps: what has run its work is idle. */
+static bool do_all_rest(void) {
+    bool do_rest = true;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], text[300] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
+        if (task->d_name[0] == '.' || atoi(task->d_name) == getpid())
+            continue;
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        assert_non_null(fgets(text, sizeof text, file));
+        fclose(file);
+        do_rest = do_rest && strncmp(strrchr(text, ')'), ") S", 3) == 0;
+    }
+    closedir(tasks);
+    return do_rest;
+}
+
+static void wait_for_rest(void) {
+    bool do_rest = do_all_rest();
+    for (int i = 0; i < 30000 && !do_rest; do_rest = do_all_rest(), i++)
+        usleep(1000);
+    assert_true(do_rest);
+}
+
 static void threads_start_when_work_finds_none_idle(void **state) {
     (void)state;
     struct pool_kind kind = {.name = "late"};
@@ -221,7 +249,7 @@ static void threads_start_when_work_finds_none_idle(void **state) {
     set_gate(true);
     while (atomic_load(&ran) < 2)
         usleep(1000);
-    usleep(20000); /* both are idle now */
+    wait_for_rest();
     assert_int_equal(pool_run(&kind, work, done, &asked[2], NULL), E_OK);
     assert_int_equal(threads_of_this_process(), before + 2);
     loop_run();
@@ -252,7 +280,7 @@ static void the_background_is_apart_and_nice(void **state) {
     wait_for_running(4);
     for (int i = 4; i < 6; i++)
         assert_int_equal(pool_run(&unseen, work_unseen, done, &asked[i], NULL), E_OK);
-    for (int i = 0; i < 2000 && atomic_load(&background_ran) < 2; i++)
+    for (int i = 0; i < 30000 && atomic_load(&background_ran) < 2; i++)
         usleep(1000);
     assert_int_equal(atomic_load(&background_ran), 2);
     assert_int_equal(background_nice, getpriority(PRIO_PROCESS, 0) + 10);
@@ -285,7 +313,7 @@ static void who_waits_for_another_machine_holds_up_nobody(void **state) {
     wait_for_running(5); /* all four threads, and the one that waits: the second waits for it */
     for (int i = 6; i < 8; i++)
         assert_int_equal(pool_run(&unseen, work_unseen, done, &asked[i], NULL), E_OK);
-    for (int i = 0; i < 2000 && atomic_load(&background_ran) < 2; i++)
+    for (int i = 0; i < 30000 && atomic_load(&background_ran) < 2; i++)
         usleep(1000);
     assert_int_equal(atomic_load(&background_ran), 2);
     set_gate(true);
