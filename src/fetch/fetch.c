@@ -20,7 +20,7 @@
  * - With a full house the streams are read in turns (gather_ms): a socket is left alone for a while after
  *   it was read empty, and what has come meanwhile is read at one go. Waking up, asking the kernel and
  *   going through libcurl is most of what a token costs, and listeners get batches of that length anyway.
- *   The first bytes of an answer never wait.
+ *   The first words of an answer never wait (fetch_gather), whatever comes before them.
  *
  * Deadlines: libcurl watches connecting and the total; the first byte and the gaps are one timer of
  * ours per call. A gap only notes the time of each read; the timer looks at it when it fires, so a
@@ -67,7 +67,7 @@ static struct {
     CURLM *multi;
     struct timer timer; /* libcurl's own deadline */
     struct list waiting, running, ended;
-    int streams;       /* running calls that may gather and whose bytes have begun */
+    int streams;       /* running calls that may gather */
     int depth;         /* inside libcurl: handles may not be added or removed */
     bool is_later_due; /* loop_later(on_later) is under way */
     bool is_kick_due;  /* libcurl asked to be called at once */
@@ -170,7 +170,6 @@ static void note_read(struct fetch *fetch) {
     fetch->last_read_us = clock_mono_us();
     if (!fetch->has_bytes) {
         fetch->has_bytes = true;
-        engine.streams += fetch->may_gather;
         timer_start(&fetch->deadline, fetch->idle_ms, on_deadline, fetch);
     }
 }
@@ -323,7 +322,7 @@ static void drive(curl_socket_t fd, int events) {
 /* How long a stream that was read empty is left alone. A little longer than the batches of a turn
  * (turn_speak.c), so that what is read is told at once. */
 static int64_t gather_ms(const struct fetch *fetch) {
-    if (fetch == NULL || !fetch->may_gather || !fetch->has_bytes || fetch->stopped)
+    if (fetch == NULL || !fetch->may_gather || fetch->stopped)
         return 0;
     return engine.streams < 100 ? 0 : engine.streams < 400 ? 100 : 200;
 }
@@ -482,7 +481,7 @@ static bool engine_ensure(void) {
  * others from inside done. */
 static void tell(struct fetch *fetch, CURLcode code) {
     struct fetch_result result = fetch_result_of(fetch, engine.curl, code);
-    engine.streams -= fetch->may_gather && fetch->has_bytes;
+    engine.streams -= fetch->may_gather;
     timer_stop(&fetch->deadline);
     list_remove(&fetch->node);
     if (fetch->is_in_multi)
@@ -515,7 +514,6 @@ static struct fetch *fetch_new(const struct fetch_options *options) {
     fetch->connect_ms = or_default(options->connect_ms, CONNECT_MS);
     fetch->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
     fetch->idle_ms = or_default(options->idle_ms, IDLE_MS);
-    fetch->may_gather = options->may_gather;
     fetch->total_ms = or_default(options->total_ms, 0);
     if (options->body.len) {
         fetch->body = malloc(options->body.len);
@@ -546,6 +544,12 @@ struct fetch *fetch_start(const struct fetch_options *options) {
 void fetch_cancel(struct fetch *fetch) {
     MAGIC_CHECK(fetch, FETCH_MAGIC);
     end(fetch, E_CANCELLED, "cancelled");
+}
+
+void fetch_gather(struct fetch *fetch) {
+    MAGIC_CHECK(fetch, FETCH_MAGIC);
+    engine.streams += !fetch->may_gather;
+    fetch->may_gather = true;
 }
 
 static void end_all(struct list *list) {

@@ -42,7 +42,6 @@ struct fetch_options {
     int64_t idle_ms;       /* 0: 30,000 between two reads */
     int64_t total_ms;      /* 0: none */
     size_t limit_bytes;    /* 0: 8 MiB of body */
-    bool may_gather;       /* a stream for a person: when many run, its bytes may wait 200 ms */
     /* The status line and headers are there (final answer only). May be NULL. */
     void (*head)(void *ctx, int status, struct str content_type);
     /* Some bytes of the body. May be NULL. */
@@ -54,5 +53,7 @@ struct fetch_options {
 /* Copies what it needs of the options. Never NULL; a bad address fails by done(). */
 struct fetch *fetch_start(const struct fetch_options *options);
 void fetch_cancel(struct fetch *fetch); /* done(E_CANCELLED) comes, later */
+/* A stream for a person, who hears it already: when many run, its bytes may wait 200 ms from now on. */
+void fetch_gather(struct fetch *fetch);
 void fetch_release(
     void); /* cancels what is left (done comes from inside this one) and lets libcurl go */

@@ -83,6 +83,8 @@ static void note_progress(struct chat_call *call) {
     if (call->has_progress)
         return;
     call->has_progress = true;
+    if (call->fetch)
+        fetch_gather(call->fetch);
     if (!call->is_finished)
         timer_start(&call->watch, patience_ms(call), on_watch, call);
 }
@@ -463,7 +465,6 @@ static struct fetch *send_body(struct chat_call *call, struct arena *arena, stru
         .first_byte_ms = longest_ms,
         .idle_ms = longest_ms,
         .limit_bytes = STREAM_LIMIT,
-        .may_gather = true,
         .head = on_head,
         .body_bytes = on_bytes,
         .done = on_done,

@@ -21,6 +21,7 @@ struct call {
     size_t body_len, reads;
     size_t visits, visited; /* turns of the loop in which bytes came, and the last of them */
     size_t cancel_after;    /* reads; 0: not */
+    bool gathers;           /* from its first bytes on */
     struct call *cancels;   /* another call, cancelled from inside the first read of this one */
     struct call *starts;    /* another call, begun from inside the first read of this one */
     const struct fetch_options *starts_with;
@@ -48,6 +49,8 @@ static void on_body(void *ctx, struct str bytes) {
     call->reads++;
     call->visits += call->visited != turn;
     call->visited = turn;
+    if (call->reads == 1 && call->gathers)
+        fetch_gather(call->fetch);
     if (call->reads == call->cancel_after)
         fetch_cancel(call->fetch);
     if (call->reads == 1 && call->cancels)
@@ -367,7 +370,7 @@ static void streams_of_a_full_house_are_read_in_turns(void **state) {
     struct fetch_options options = get();
     int64_t began_us = clock_mono_us();
     for (int i = 0; i <= STREAMS; i++) {
-        options.may_gather = i < STREAMS;
+        calls[i].gathers = i < STREAMS;
         begin(&calls[i], options);
     }
     loop_run();
