@@ -8,6 +8,8 @@ import { defineConfig, type Plugin } from 'vite';
 // During `npm run dev` the API of a running server answers; TROUPE_URL names another one.
 const server = process.env.TROUPE_URL ?? 'http://127.0.0.1:8420';
 
+const SHARED = /\/src\/(?:parts\/(?:CodeBlock|Dialog|Field|Markdown|Menu|Notice|Portrait|Spoiler)\.svelte|lib\/(?:text|time)\.ts)/;
+
 /**
  * Tells the service worker which files are the shell: every script and style sheet, the fonts of a first visit, and what
  * stands beside index.html. Words of other languages and seldom letters are kept when they are first read.
@@ -44,6 +46,8 @@ export default defineConfig({
     rollupOptions: {
       input: { index: 'index.html', sw: 'sw/sw.ts' },
       output: {
+        // What nearly every page needs comes in one piece with the framework: a phone that opens a talk asks for four scripts, not for sixteen.
+        manualChunks: (id) => (SHARED.test(id) ? 'parts' : undefined),
         entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js'),
         // The words of a language are told from the page of the same name.
         chunkFileNames: ({ facadeModuleId }) => {
