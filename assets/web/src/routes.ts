@@ -3,6 +3,7 @@
 
 import type { Component } from 'svelte';
 import type { Key } from './lib/i18n.svelte';
+import { rooms } from './state/rooms.svelte';
 
 export interface PageRoute {
   path: string;
@@ -12,6 +13,8 @@ export interface PageRoute {
   /** The page fills the window and scrolls inside. */
   full?: boolean;
   load: () => Promise<{ default: Component<Record<string, string>> }>;
+  /** Asks for the data of the page before the page is there to do so. */
+  ahead?: (params: Record<string, string>) => void;
 }
 
 type Loader = PageRoute['load'];
@@ -30,7 +33,7 @@ export const routes: PageRoute[] = [
   { path: '/character/:id', title: 'common.title_character', load: page(() => import('./pages/Character.svelte')) },
   { path: '/character/:id/edit', title: 'common.title_edit_character', load: page(() => import('./pages/Editor.svelte')) },
   { path: '/character/:id/history', title: 'common.title_history', load: page(() => import('./pages/Revisions.svelte')) },
-  { path: '/chat/:id', title: 'common.title_conversation', full: true, load: page(() => import('./pages/Chat.svelte')) },
+  { path: '/chat/:id', title: 'common.title_conversation', full: true, ahead: ({ id = '' }) => rooms.expect(id), load: page(() => import('./pages/Chat.svelte')) },
   { path: '/chats', title: 'common.chats', load: page(() => import('./pages/Chats.svelte')) },
   { path: '/admin', title: 'common.admin', load: page(() => import('./pages/Admin.svelte')) },
   { path: '/admin/:section', title: 'common.admin', load: page(() => import('./pages/Admin.svelte')) },

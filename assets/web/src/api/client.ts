@@ -7,7 +7,7 @@
 
 import { t } from '../lib/i18n.svelte';
 import type { Kept } from './kept';
-import type { Problem, SignedIn } from './types';
+import type { Problem, SignedIn, User } from './types';
 import { upload } from './upload';
 
 export class ApiError extends Error {
@@ -79,6 +79,8 @@ export class Client {
   onSignedOut: () => void = () => {};
   /** Where reads are kept, and found again while the server cannot be reached. */
   kept: Kept | null = null;
+  /** Whom the server last gave a token. */
+  user: User | null = null;
   #token: string | null = null;
   #expiresAt = 0;
   #refreshing: Promise<boolean> | null = null;
@@ -101,6 +103,7 @@ export class Client {
   }
 
   signedIn(answer: SignedIn): void {
+    this.user = answer.user;
     this.#token = answer.access_token;
     this.#expiresAt = Date.now() + answer.expires_in * 1000;
   }
@@ -114,6 +117,7 @@ export class Client {
   }
 
   forget(): void {
+    this.user = null;
     this.#token = null;
   }
 

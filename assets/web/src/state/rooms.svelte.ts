@@ -109,10 +109,12 @@ export class Room implements Listener {
   /** The newest page replaces what is shown; older messages before it stay while the path still holds together. */
   #takePage(page: Page<Message>): void {
     const seam = this.messages.findIndex((row) => row.id === page.items[0]?.id);
+    const known = new Map(this.messages.map((row) => [row.id, row]));
+    const items = page.items.map((row) => same(known.get(row.id), row));
     if (seam > 0) {
-      this.messages = [...this.messages.slice(0, seam), ...page.items];
+      this.messages = [...this.messages.slice(0, seam), ...items];
     } else {
-      this.messages = page.items;
+      this.messages = items;
       this.older = page.next_cursor;
     }
     const ids = new Set(page.items.map((row) => row.id));
@@ -481,6 +483,11 @@ export class Room implements Listener {
   }
 }
 
+/** The message as it is known, if nothing about it is new: what is drawn already is then left alone. */
+function same(known: Message | undefined, row: Message): Message {
+  return known && JSON.stringify(known) === JSON.stringify(row) ? known : row;
+}
+
 function isCopy(message: Message, pending: Pending): boolean {
   return message.role === 'user' && message.content.trim() === pending.text.trim();
 }
@@ -507,6 +514,7 @@ class Rooms {
   status = $state<LiveStatus>('off');
   #live = new Live(theClient);
   #open = new Map<Id, Room>();
+  #ahead: Room | null = null;
 
   start(): void {
     this.#live.onStatus = (status) => (this.status = status);
@@ -518,10 +526,19 @@ class Rooms {
     });
   }
 
+  /** Reads a conversation that is about to be entered. */
+  expect(id: Id): void {
+    this.#ahead = new Room(id);
+    void this.#ahead.load();
+  }
+
   enter(id: Id): Room {
-    const room = new Room(id);
+    const room = this.#ahead?.id === id ? this.#ahead : new Room(id);
+    if (room !== this.#ahead) {
+      void room.load();
+    }
+    this.#ahead = null;
     this.#open.set(id, room);
-    void room.load();
     this.#live.join(id, room);
     return room;
   }

@@ -21,7 +21,13 @@ class Session {
 
   isStaff = $derived(this.user?.role === 'owner' || this.user?.role === 'admin');
 
-  async start(): Promise<void> {
+  /** Somebody was here before, so they are expected again: what their page needs may be asked for already. */
+  get isExpected(): boolean {
+    return localStorage.getItem(HINT) !== null;
+  }
+
+  /** `soon` is called once it is known who is here, before anything of it is drawn. */
+  async start(soon = (): void => {}): Promise<void> {
     client.onSignedOut = () => this.#left();
     client.kept = kept;
     this.#channel?.addEventListener('message', () => this.#left());
@@ -29,9 +35,9 @@ class Session {
     this.failed = '';
     try {
       const person = localStorage.getItem(HINT);
-      if (person && (await client.refresh())) {
-        kept.open(person);
-        this.#welcome(await client.get<User>('/users/me'));
+      if (person && (await client.refresh()) && client.user) {
+        this.#welcome(client.user);
+        soon();
       } else {
         localStorage.removeItem(HINT);
         await this.readSetup();
@@ -81,6 +87,7 @@ class Session {
     this.user = user;
     localStorage.setItem(HINT, user.id);
     kept.open(user.id);
+    void kept.keep('/users/me', '', user);
   }
 
   async readSetup(): Promise<void> {

@@ -48,6 +48,18 @@ test('room: a reply grows by its deltas and ends as the server stored it', async
   assert.deepEqual(room.messages.map((row) => row.content), ['text of A', 'One two three.']);
 });
 
+test('room: read again, what has not changed stays the very same', async () => {
+  let last = message('B');
+  const room = roomOver(() => [message('A'), last]);
+  await room.load();
+  const [first, second] = room.messages;
+  last = message('B', { hidden: true, revision: 2 });
+  await room.reload();
+  assert.equal(room.messages[0], first, 'nothing to draw anew');
+  assert.notEqual(room.messages[1], second);
+  assert.equal(room.messages[1]?.hidden, true);
+});
+
 test('room: another variant starts empty, a continued one keeps its text', async () => {
   const room = roomOver(() => [message('A')]);
   await room.load();
