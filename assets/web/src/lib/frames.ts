@@ -39,6 +39,13 @@ export class Frames {
   }
 }
 
+/** Does the work after the next frame was painted, and so never twice in one frame; what is given back calls it off. */
+export function onceShown(work: () => void): () => void {
+  let isOff = false;
+  nextFrame(() => afterFrame(() => isOff || work()));
+  return () => (isOff = true);
+}
+
 function nextFrame(work: () => void): void {
   if ('requestAnimationFrame' in globalThis) {
     requestAnimationFrame(work);
