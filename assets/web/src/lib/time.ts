@@ -33,7 +33,17 @@ export function shortMoment(iso: string | null | undefined, now = new Date(), lo
 
 export function fullMoment(iso: string | null | undefined, locale = words.locale): string {
   const at = iso ? new Date(iso) : null;
-  return !at || Number.isNaN(at.getTime())
-    ? ''
-    : at.toLocaleString(locale, { dateStyle: 'long', timeStyle: 'short' });
+  return !at || Number.isNaN(at.getTime()) ? '' : full(locale).format(at);
+}
+
+let writer: Intl.DateTimeFormat | undefined;
+let written = '';
+
+/** To make one costs more than to draw the message under it: a talk of a thousand makes one. */
+function full(locale: string): Intl.DateTimeFormat {
+  if (!writer || written !== locale) {
+    writer = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short' });
+    written = locale;
+  }
+  return writer;
 }
