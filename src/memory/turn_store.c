@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "model/chat.h"
 #include "store/rows.h"
 
 #include <math.h>
@@ -42,7 +43,7 @@ enum err turn_text(struct db *db, struct arena *arena, int64_t message_id,
         turn->speaker_id = column_id(s, 3);
         turn->speaker_name = column_str_dup(s, 4, arena);
         turn->said_at = column_time(s, 5);
-        turn->text = column_str_dup(s, 6, arena);
+        turn->text = chat_without_note(column_str_dup(s, 6, arena));
         const struct json_value *extra = NULL;
         if (!column_is_null(s, 7) && json_parse(arena, column_str(s, 7), &extra, NULL) == E_OK)
             turn->text = text_with_captions(arena, turn->text, extra);

@@ -543,7 +543,7 @@ test("summaries and episodes by rules: made of what was said, told so, made anew
   assert.equal((await summaries()).full.text, long);
 });
 
-test("what the stand-in says of itself is nobody's part: it is neither learnt nor summed up", async (context) => {
+test("what the stand-in says of itself is nobody's part: it is neither learnt nor summed up nor found", async (context) => {
   const server = await start({ settings: { "memory.summary_every": 6, "memory.every": 1 } });
   context.after(() => server.stop());
   const ada = await talk(server);
@@ -556,6 +556,10 @@ test("what the stand-in says of itself is nobody's part: it is neither learnt no
   const learnt = JSON.stringify([items, memory.facts, memory.episodes]);
   assert.match(learnt, /barometers/);
   assert.doesNotMatch(learnt, /Understudy|no AI model|picked by matching words/);
+  await until(async () => (await ada.memory("all")).index.pending === 0, "the index to be at rest");
+  const found = (await ada.api("GET", "/search?q=Understudy+barometers&limit=50")).json.items;
+  assert.ok(found.some((hit) => /barometers/.test(hit.text)), JSON.stringify(found).slice(0, 500));
+  assert.ok(found.every((hit) => !/Understudy/.test(hit.text)), "nor found as if it had been said");
 });
 
 test("an edited or deleted message takes along what only it said", async () => {
