@@ -3,6 +3,7 @@
 --
 -- Conventions: STRICT tables. Ids are 63-bit, time-ordered, made by the program (base/id.h). Moments are milliseconds since 1970 UTC and end in _at.
 -- What can be restored has deleted_at. JSON columns hold what is read and written whole and never searched inside.
+-- A CHECK that every message passes names its words with OR: for IN with more than two SQLite builds a table at each insert.
 -- Booleans are 0 or 1. Blob keys are the SHA-256 of the bytes in hex (store/blob.h).
 
 -- ====================================================================================================================
