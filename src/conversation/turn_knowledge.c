@@ -1,19 +1,19 @@
 /*
  * What a turn looks up: chunks of the documents that the character knows, as far as they fit what
  * was just said. As with memories (turn_memory.c) the search works while the commit of the turn is
- * under way, and nobody waits for it longer than DEADLINE_MS.
+ * under way, and nobody waits for it longer than memory.recall_ms.
  */
 #include "conversation/turn_inside.h"
 
 #include "base/check.h"
 #include "character/knowledge.h"
+#include "memory/memory.h"
 
 #include <stdlib.h>
 
 #include "base/banned.h"
 
-#define DEADLINE_MS 300
-#define HITS        6
+#define HITS 6
 
 struct turn_knowledge {
     int64_t turn_id;
@@ -61,11 +61,12 @@ void turn_consult(struct turn *turn) {
     BUG_IF(knowledge == NULL);
     knowledge->turn_id = turn->id;
     turn->consulting = knowledge;
-    knowledge->search = knowledge_start(&(struct knowledge_ask){.character_id = turn->character.id,
-                                                                .text = question,
-                                                                .limit = HITS,
-                                                                .deadline_ms = DEADLINE_MS},
-                                        on_found, knowledge);
+    knowledge->search =
+        knowledge_start(&(struct knowledge_ask){.character_id = turn->character.id,
+                                                .text = question,
+                                                .limit = HITS,
+                                                .deadline_ms = memory_settings.recall_ms},
+                        on_found, knowledge);
 }
 
 void turn_stop_consulting(struct turn *turn) {

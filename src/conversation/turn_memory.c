@@ -1,7 +1,7 @@
 /*
  * What a turn remembers: when the talk is longer than the prompt, the turns before it that fit what
  * was just said. Recall works in the pool while the commit of the turn is under way; whoever waits
- * for the reply waits for it at most DEADLINE_MS, and then the prompt goes out without.
+ * for the reply waits for it at most memory.recall_ms, and then the prompt goes out without.
  *
  * Nothing is asked when everything that was said is in the prompt already: then there is nothing to
  * remember. A turn that ends while recall works is no longer found by its id, and the answer is for
@@ -20,7 +20,6 @@
 
 #include "base/banned.h"
 
-#define DEADLINE_MS     300
 #define NOTHING_BEFORE  1 /* no message has a smaller id */
 #define IMPORTANT_FACTS 5
 #define IMPORTANT       0.7 /* of 0 to 1 */
@@ -193,7 +192,7 @@ void turn_remember(struct turn *turn) {
             .utc_offset_ms = turn->input.utc_offset_ms,
             .limit = HITS,
             .kinds = 1U << RECALL_MESSAGE | 1U << RECALL_FACT,
-            .deadline_ms = DEADLINE_MS,
+            .deadline_ms = memory_settings.recall_ms,
         },
         on_recalled, memory);
 }

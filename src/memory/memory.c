@@ -11,13 +11,15 @@
 
 #include "base/banned.h"
 
-struct memory_settings memory_settings = {.every = 6, .sum_every = 24, .learns = true};
+struct memory_settings memory_settings = {
+    .every = 6, .sum_every = 24, .recall_ms = 300, .learns = true};
 
 /* clang-format off */
 const struct setting memory_setting_rows[] = {
     {"memory", "learns", SETTING_BOOL, &memory_settings.learns, "true", .help = "Whether characters learn from what is said: facts, episodes and summaries, in the background."},
     {"memory", "every", SETTING_INT, &memory_settings.every, "6", .min = 1, .max = 200, .help = "Messages between two looks at what there is to remember; \"remember ...\" is looked at at once."},
     {"memory", "summary_every", SETTING_INT, &memory_settings.sum_every, "24", .min = 4, .max = 1000, .help = "Messages between two looks at the summaries."},
+    {"memory", "recall_ms", SETTING_INT, &memory_settings.recall_ms, "300", .min = 20, .max = 10000, .help = "Milliseconds that a reply waits at most for memories and documents that fit what was said; then it comes without."},
     {0}};
 /* clang-format on */
 

@@ -19,6 +19,7 @@
 struct memory_settings {
     int64_t every;     /* messages between two extractions */
     int64_t sum_every; /* messages between two summaries */
+    int64_t recall_ms; /* the longest that a reply waits for what is looked up for it */
     bool learns;       /* whether anything is extracted at all */
 };
 extern struct memory_settings memory_settings;

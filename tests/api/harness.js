@@ -66,7 +66,8 @@ export async function serve({ dir = mkdtempSync(join(tmpdir(), "troupe-test-")),
   const clockFile = join(dir, "test-clock");
   if (!env.TROUPE_TEST_CLOCK) writeFileSync(clockFile, Buffer.alloc(8), { flag: "a" });
   const clock = env.TROUPE_TEST_CLOCK ? 0 : Number(readFileSync(clockFile).readBigInt64LE(0)); // as far as an earlier process of this folder had it
-  const flags = Object.entries({ "limits.requests_per_minute": 0, "limits.costly_per_minute": 0, "limits.bad_tokens_per_minute": 0, ...settings })
+  const flags = Object.entries({ "limits.requests_per_minute": 0, "limits.costly_per_minute": 0, "limits.bad_tokens_per_minute": 0,
+    "memory.recall_ms": 5000, ...settings }) // a machine that is busy elsewhere must not change what stands in a prompt
     .map(([name, value]) => `--${name}=${value}`);
   const child = spawn(binary, ["serve", ...(config ? ["--config", config] : []), "--data", dir, "--listen", `127.0.0.1:${port}`, ...flags], {
     env: { ...process.env, TROUPE_TEST_CLOCK: clockFile, ...env },

@@ -369,7 +369,7 @@ const longTalk = () => {
 };
 
 test("an embedder that stalls delays no reply: words remember without it", { timeout: 600000 }, async () => {
-  const s = await start(), fake = await startEmbedder();
+  const s = await start({ settings: { "memory.recall_ms": 300 } }), fake = await startEmbedder();
   try {
     assert.equal((await s.api("PUT", "/admin/embedder", { provider: "openai", base_url: fake.url, model: "tiny" })).status, 200);
     const brought = await s.api("POST", "/conversations/import", { format: "troupe", persona_name: "Nils", character_name: "Greta", messages: longTalk() });
