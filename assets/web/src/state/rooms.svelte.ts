@@ -59,6 +59,7 @@ export class Room implements Listener {
   #streams = new Map<Id, Stream>();
   #frames = new Frames((elapsed_ms) => this.#showMore(elapsed_ms));
   #loads = 0;
+  #again = false; // joined while messages were being read: what was said between the two is in neither
   #waiting: (() => void)[] = [];
   #nextKey = 1;
 
@@ -125,7 +126,10 @@ export class Room implements Listener {
   /** The last of the reads under way lets the waiting events in. */
   #drain(): void {
     this.#loads -= 1;
-    if (this.#loads === 0) {
+    if (this.#loads === 0 && this.#again) {
+      this.#again = false;
+      void this.reload();
+    } else if (this.#loads === 0) {
       const waiting = this.#waiting;
       this.#waiting = [];
       waiting.forEach((work) => work());
@@ -216,6 +220,7 @@ export class Room implements Listener {
     const speak = (): void => this.#takeSpeech(streaming);
     if (this.#loads > 0) {
       this.#waiting.unshift(speak);
+      this.#again = true;
     } else {
       this.#waiting = [speak];
       void this.reload();

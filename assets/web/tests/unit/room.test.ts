@@ -105,6 +105,22 @@ test('room: events wait while messages are being read, and none is lost', async 
   assert.equal(room.speaking.get('B'), 'x');
 });
 
+test('room: what was said after the messages were read and before the room was joined is not missed', async () => {
+  let release = (): void => {};
+  let there = [message('A')];
+  const answers: Message[][] = [];
+  const room = roomOver(() => answers.shift() ?? there, new Promise((resolve) => (release = resolve)));
+  answers.push(there); // the server read before B was said; its answer is still on its way
+  const loaded = room.load();
+  there = [message('A'), message('B')];
+  room.onEvent({ type: 'conversation:joined', data: { seq: 5, resumed: false, streaming: [] } });
+  room.onEvent({ type: 'message:received', data: { message: message('C') } });
+  release();
+  await loaded;
+  await settle();
+  assert.deepEqual(room.messages.map((row) => row.id), ['A', 'B', 'C']);
+});
+
 test('room: resumed means that the missed events follow, so nothing is read again', async () => {
   let reads = 0;
   const room = roomOver(() => (reads += 1, [message('A')]));
