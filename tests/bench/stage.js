@@ -15,7 +15,7 @@ const web = join(root, "assets/web/dist/assets");
 const PASSWORD = "a long enough pass phrase";
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
-const CHARACTERS = 800, MESSAGES_EACH = 113, HISTORIES = 200;
+const CHARACTERS = 832, MESSAGES_EACH = 108, HISTORIES = 200;
 
 export function freePort() {
   return new Promise((resolve) => {
