@@ -623,7 +623,7 @@ const struct route account_routes[] = {
      .summary = "Renews the session by its cookie; the cookie is replaced.", .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/logout", log_out, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .operation = "logout",
      .summary = "Ends the session.", .status = 204},
-    {METHOD_POST, "/api/v1/auth/verify-age", verify_age, WHO_MEMBER, .scope = SCOPE_WRITE, .body = age_fields, .body_size = sizeof(struct age_body),
+    {METHOD_POST, "/api/v1/auth/verify-age", verify_age, WHO_MEMBER, .body = age_fields, .body_size = sizeof(struct age_body),
      .tag = "auth", .operation = "verifyAge", .summary = "Declares an age; only whether it is an adult's is stored.", .answer = &user_shape},
     {METHOD_POST, "/api/v1/auth/password", change_password, WHO_MEMBER, .body = password_fields, .body_size = sizeof(struct password_body), .is_costly = true,
      .tag = "auth", .operation = "changePassword", .summary = "Changes the password; every other session ends.", .status = 204},

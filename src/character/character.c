@@ -3,6 +3,10 @@
  *
  * All changes go through character_insert() and character_save(): row, tags, search words, book and
  * revision are one transaction. Deleting moves to the trash; after 30 days the sweep removes it.
+ *
+ * So the age gate stands there too, and no road leads round it: what is for adults is made and
+ * changed by who declared to be one. Who did once and does not any more still reads what they wrote
+ * and throws it away; it is not changed (a lower tier would be a way out), copied, or talked with.
  */
 #include "character/character.h"
 
@@ -75,6 +79,29 @@ struct str character_avatar_url(struct arena *arena, int64_t id, struct str avat
                                 : str_printf(arena, "/api/v1/media/" STR_FMT, STR_ARG(avatar_blob));
 }
 
+/* --- the age gate --------------------------------------------------------------------------- */
+
+static bool tier_is_open(struct db *db, struct str tier, int64_t user_id) {
+    return str_eq(tier, STR("all_ages")) || account_is_adult(db, user_id);
+}
+
+bool character_is_open_to(struct db *db, const struct character *character, int64_t user_id) {
+    return tier_is_open(db, character->content_tier, user_id);
+}
+
+/* What it is now counts like what it would become. */
+static enum err check_tiers(struct tx *tx, const struct character *character, int64_t user_id) {
+    struct arena arena;
+    struct str tier;
+    arena_init(&arena);
+    enum err err = character_store_tier(tx_db(tx), &arena, character->id, &tier);
+    if (err == E_OK && (!tier_is_open(tx_db(tx), tier, user_id) ||
+                        !character_is_open_to(tx_db(tx), character, user_id)))
+        err = E_DENIED;
+    arena_release(&arena);
+    return err;
+}
+
 /* --- saving --------------------------------------------------------------------------------- */
 
 /* Tags compare folded and trimmed; those that are then empty are none. */
@@ -119,6 +146,8 @@ enum err character_insert(struct tx *tx, struct character *character, struct lor
 
 enum err character_insert_as(struct tx *tx, int64_t id, struct character *character,
                              struct lore_book *book) {
+    if (!character_is_open_to(tx_db(tx), character, character->owner_id))
+        return E_DENIED;
     character->id = id;
     character->revision = 1;
     character->created_at = character->updated_at = clock_now_ms();
@@ -131,9 +160,12 @@ enum err character_insert_as(struct tx *tx, int64_t id, struct character *charac
 enum err character_save(struct tx *tx, struct character *character, int64_t saved_by,
                         enum book_change change, struct lore_book *book) {
     int64_t now = clock_now_ms();
+    enum err err = check_tiers(tx, character, saved_by);
+    if (err != E_OK)
+        return err;
     character->revision++;
     character->updated_at = now > character->updated_at ? now : character->updated_at + 1;
-    enum err err = character_store_update(tx, character);
+    err = character_store_update(tx, character);
     if (err == E_OK && change != BOOK_STAYS)
         err = lore_book_replace(tx, character->id, character->owner_id,
                                 change == BOOK_IS_REPLACED ? book : NULL);
@@ -173,6 +205,8 @@ enum err character_restore(struct tx *tx, int64_t id, int64_t user_id) {
         err = E_ABSENT;
     else if (err == E_OK && character.deleted_at == 0)
         err = E_CONFLICT;
+    else if (err == E_OK && !character_is_open_to(tx_db(tx), &character, user_id))
+        err = E_DENIED;
     arena_release(&arena);
     if (err == E_OK)
         err = character_store_set_deleted(tx, id, 0);
@@ -180,10 +214,6 @@ enum err character_restore(struct tx *tx, int64_t id, int64_t user_id) {
 }
 
 /* --- older ones and copies ------------------------------------------------------------------ */
-
-static bool may_have_tier(struct tx *tx, int64_t user_id, const struct character *character) {
-    return str_eq(character->content_tier, STR("all_ages")) || account_is_adult(tx_db(tx), user_id);
-}
 
 static enum err bring_back(struct tx *tx, struct arena *arena, int64_t id, int64_t user_id,
                            int64_t n) {
@@ -200,8 +230,6 @@ static enum err bring_back(struct tx *tx, struct arena *arena, int64_t id, int64
     if (character_read_saved(arena, revision.card, &character, &book, &has_book) != E_OK)
         return E_STORAGE; /* we wrote it, so the row is damaged */
     character.visibility = visibility;
-    if (!may_have_tier(tx, user_id, &character))
-        return E_DENIED;
     return character_save(tx, &character, user_id, has_book ? BOOK_IS_REPLACED : BOOK_IS_REMOVED,
                           &book);
 }

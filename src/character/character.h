@@ -45,6 +45,9 @@ MUST_USE enum err character_named(struct db *db, int64_t user_id, struct str nam
  */
 MUST_USE enum err character_greeting(struct arena *arena, const struct character *character,
                                      int64_t index, struct str *greeting);
+/* Whether the age gate lets this person have it: made, changed, copied, talked with. Its owner may
+ * read it in any case. */
+bool character_is_open_to(struct db *db, const struct character *character, int64_t user_id);
 int64_t character_greeting_count(struct arena *arena, const struct character *character);
 /* What {{char}} is: the nickname if there is one (V3), else the name. */
 struct str character_shown_name(const struct character *character);
@@ -56,6 +59,7 @@ struct str character_avatar_url(struct arena *arena, int64_t id, struct str avat
 MUST_USE enum err character_add_starters(struct tx *tx, int64_t owner_id);
 
 /* --- changes, on the writer thread ---------------------------------------------------------- */
+/* E_DENIED for somebody's own character is the age gate: see character_is_open_to(). */
 
 /* A character of this person that is not in the trash. E_ABSENT for what they may not see,
  * E_DENIED for what is somebody else's. */
@@ -75,7 +79,7 @@ MUST_USE enum err character_save(struct tx *tx, struct character *character, int
 /* For lore_on_change(): the book of this character was changed by its own routes. */
 enum err character_book_changed(struct tx *tx, int64_t character_id, int64_t user_id);
 MUST_USE enum err character_trash(struct tx *tx, int64_t id, int64_t user_id);
-/* E_CONFLICT when it is not in the trash. */
+/* E_ABSENT for somebody else's; E_CONFLICT when it is not in the trash. */
 MUST_USE enum err character_restore(struct tx *tx, int64_t id, int64_t user_id);
 /* The contents of revision n become the next one; visibility stays what it is. */
 MUST_USE enum err character_bring_back(struct tx *tx, int64_t id, int64_t user_id, int64_t n);

@@ -8,7 +8,6 @@
  */
 #include "character/character_api.h"
 
-#include "account/account.h"
 #include "base/check.h"
 #include "base/id.h"
 #include "character/card.h"
@@ -119,13 +118,28 @@ int64_t expected_revision(const struct request *request) {
     return state <= 0 ? state : state / 2;
 }
 
+void reply_too_young(struct request *request) {
+    reply_problem(request, 403,
+                  "Content that is not for all ages needs a declared adult age in your profile.");
+}
+
+/* What is refused to its owner is refused by the age gate. */
+static void reply_denied(struct request *request) {
+    struct character character;
+    if (character_load_own(store_reader(), request->arena, request->ids[0], request->caller.user_id,
+                           &character) == E_OK)
+        reply_too_young(request);
+    else
+        reply_problem(request, 403, "This character is somebody else's.");
+}
+
 bool reply_failed(struct request *request, enum err err) {
     if (err == E_CONFLICT)
         reply_problem(request, 412,
                       "The character has been changed since you read it. Read it "
                       "again and repeat the change.");
     else if (err == E_DENIED)
-        reply_problem(request, 403, "This character is somebody else's.");
+        reply_denied(request);
     else if (err != E_OK)
         reply_error(request, err);
     return err != E_OK;
@@ -224,7 +238,6 @@ struct change {
     struct character character;
     enum book_change book_change;
     struct lore_book book;
-    bool is_too_young;
 };
 
 static struct change *change_new(struct request *request) {
@@ -252,27 +265,8 @@ static bool take_book(struct request *request, struct change *c) {
     return false;
 }
 
-static enum err check_tier(struct tx *tx, struct change *c) {
-    c->is_too_young = !str_eq(c->character.content_tier, STR("all_ages")) &&
-                      !account_is_adult(tx_db(tx), c->user_id);
-    return c->is_too_young ? E_DENIED : E_OK;
-}
-
-static bool change_failed(struct change *c, enum err err) {
-    if (err == E_DENIED && c->is_too_young) {
-        reply_problem(c->request, 403,
-                      "Content that is not for all ages needs a declared adult "
-                      "age in your profile.");
-        return true;
-    }
-    return reply_failed(c->request, err);
-}
-
 static enum err writer_create(struct tx *tx, void *ctx) {
     struct change *c = ctx;
-    enum err err = check_tier(tx, c);
-    if (err != E_OK)
-        return err;
     return character_insert(tx, &c->character,
                             c->book_change == BOOK_IS_REPLACED ? &c->book : NULL);
 }
@@ -285,7 +279,9 @@ static void reply_created(struct change *c, int64_t id) {
 
 static void on_created(enum err err, void *ctx) {
     struct change *c = ctx;
-    if (!change_failed(c, err))
+    if (err == E_DENIED)
+        reply_too_young(c->request);
+    else if (!reply_failed(c->request, err))
         reply_created(c, c->character.id);
 }
 
@@ -308,14 +304,12 @@ static enum err writer_patch(struct tx *tx, void *ctx) {
     if (c->expected >= 0 && c->expected != c->character.revision)
         return E_CONFLICT;
     apply(c->request, &c->character);
-    if ((err = check_tier(tx, c)) != E_OK)
-        return err;
     return character_save(tx, &c->character, c->user_id, c->book_change, &c->book);
 }
 
 static void on_changed(enum err err, void *ctx) {
     struct change *c = ctx;
-    if (!change_failed(c, err))
+    if (!reply_failed(c->request, err))
         reply_character(c->request, c->id, 200);
 }
 
@@ -355,6 +349,8 @@ static void on_restored(enum err err, void *ctx) {
     struct change *c = ctx;
     if (err == E_CONFLICT)
         return reply_problem(c->request, 409, "The character is not in the trash.");
+    if (err == E_DENIED)
+        return reply_too_young(c->request);
     on_changed(err, ctx);
 }
 

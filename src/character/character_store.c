@@ -87,6 +87,15 @@ enum err character_store_load_any(struct db *db, struct arena *arena, int64_t id
     return stmt_done_one(s, is_there);
 }
 
+enum err character_store_tier(struct db *db, struct arena *arena, int64_t id, struct str *tier) {
+    struct stmt *s = DB_SQL(db, "SELECT content_tier FROM character WHERE id = :id");
+    bind_id(s, ":id", id);
+    bool is_there = stmt_row(s);
+    if (is_there)
+        *tier = column_str_dup(s, 0, arena);
+    return stmt_done_one(s, is_there);
+}
+
 /* --- revisions ------------------------------------------------------------------------------ */
 
 enum err character_store_revisions(struct db *db, int64_t id, int64_t before, int64_t limit,

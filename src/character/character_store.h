@@ -20,6 +20,10 @@ MUST_USE enum err character_store_load(struct db *db, struct arena *arena, int64
 MUST_USE enum err character_store_load_any(struct db *db, struct arena *arena, int64_t id,
                                            struct character *character);
 
+/* Of whatever lies there, in the trash or not. */
+MUST_USE enum err character_store_tier(struct db *db, struct arena *arena, int64_t id,
+                                       struct str *tier);
+
 struct revision {
     int64_t revision, saved_by, created_at;
     struct str card; /* JSON object; of lists STR_NONE */

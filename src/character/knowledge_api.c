@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "character/character_api.h"
 #include "character/character_list_store.h"
+#include "character/character_reply.h"
 #include "character/knowledge.h"
 #include "loop/pool.h"
 
@@ -94,6 +95,8 @@ static enum err writer_add(struct tx *tx, void *ctx) {
     enum err err =
         character_load_own(tx_db(tx), upload->request->arena, upload->document.character_id,
                            upload->document.added_by, &character);
+    if (err == E_OK && !character_is_open_to(tx_db(tx), &character, upload->document.added_by))
+        err = E_DENIED;
     return err == E_OK ? knowledge_add(tx, &upload->document, upload->chunks) : err;
 }
 
@@ -103,8 +106,8 @@ static void on_added(enum err err, void *ctx) {
         return reply_problem(upload->request, 409,
                              "This character has as many documents as it can have: %d.",
                              KNOWLEDGE_DOCUMENTS_LIMIT);
-    if (err != E_OK)
-        return reply_error(upload->request, err);
+    if (reply_failed(upload->request, err))
+        return;
     document_write(reply_json(upload->request), &upload->document);
     reply_send(upload->request, 201);
 }

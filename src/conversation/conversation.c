@@ -105,7 +105,7 @@ static const struct field participant_rows[] = {
     {"id", FIELD_ID, .is_required = true, .help = "The character."},
     {"name", FIELD_TEXT, .is_required = true, .help = "Its name."},
     {"avatar_url", FIELD_TEXT, .may_be_null = true, .is_required = true, .help = "Its portrait."},
-    {"is_gone", FIELD_BOOL, .is_required = true, .help = "The character has been deleted; the talk stays."},
+    {"is_gone", FIELD_BOOL, .is_required = true, .help = "The character has been deleted, or may not be seen any more; the talk stays."},
     {0}};
 static const struct shape participant_shape = {"ConversationCharacter", participant_rows, "A character that takes part."};
 const struct shape conversation_settings_shape = {"ConversationSettings", conversation_settings_rows, "What a person set for this conversation."};

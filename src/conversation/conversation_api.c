@@ -275,6 +275,9 @@ static void create(struct request *request) {
                        &character) != E_OK)
         return reply_problem(request, 404,
                              "There is no such character, or it is not yours to see.");
+    if (!character_is_open_to(db, &character, request->caller.user_id))
+        return reply_problem(request, 403,
+                             "This character is for adults: declare your age in your profile.");
     enum err err =
         account_persona(db, request->arena, request->caller.user_id, body->persona_id, &persona);
     if (err != E_OK)
@@ -302,9 +305,14 @@ static void free_id(enum err err, void *ctx) {
     free(ctx);
 }
 
+/* A key that may only read changes nothing, and no program that asks for the head has looked. */
+static bool is_looked_at(const struct request *request) {
+    return request->method == METHOD_GET && (request->caller.scopes & SCOPE_CHAT);
+}
+
 static void get(struct request *request) {
     struct conversation conversation;
-    if (load(request, &conversation) == E_OK && conversation.unread > 0) {
+    if (is_looked_at(request) && load(request, &conversation) == E_OK && conversation.unread > 0) {
         int64_t *id = malloc(sizeof *id);
         BUG_IF(id == NULL);
         *id = conversation.id;
@@ -539,7 +547,7 @@ const struct route conversation_routes[] = {
      .tag = "conversations", .operation = "createConversation", .summary = "Begins a talk with a character; its greeting is the first message.",
      .status = 201, .answer = &conversation_shape},
     {METHOD_GET, CONVERSATION, get, WHO_MEMBER, SCOPE_READ, .tag = "conversations", .operation = "getConversation",
-     .summary = "One conversation; looking at it takes the unread mark away.", .answer = &conversation_shape},
+     .summary = "One conversation; looking at it takes the unread mark away, unless by an API key without the scope chat.", .answer = &conversation_shape},
     {METHOD_PATCH, CONVERSATION, patch, WHO_MEMBER, SCOPE_CHAT, .body = patch_fields, .body_size = sizeof(struct patch_body),
      .tag = "conversations", .operation = "updateConversation", .summary = "Changes title, persona, pin, archive or settings.", .answer = &conversation_shape},
     {METHOD_DELETE, CONVERSATION, delete, WHO_MEMBER, SCOPE_CHAT, .tag = "conversations", .operation = "deleteConversation",

@@ -80,14 +80,19 @@ enum err conversation_load_trashed(struct db *db, struct arena *arena, int64_t i
     return one_conversation(s, arena, conversation);
 }
 
+/* A character that the owner of the talk may not see any more is like one that is gone: it has the
+ * name of then, and no portrait. */
 enum err conversation_participants(struct db *db, struct arena *arena, int64_t conversation_id,
                                    struct participant **participants, size_t *count) {
     struct participant *items = ARENA_ARRAY(arena, struct participant, PARTICIPANTS_LIMIT);
     size_t n = 0;
     struct stmt *s =
         DB_SQL(db, "SELECT p.character_id, COALESCE(c.name, p.name), c.avatar_blob, c.id IS NULL "
-                   "FROM conversation_character p "
+                   "FROM conversation_character p JOIN conversation v ON v.id = p.conversation_id "
                    "LEFT JOIN character c ON c.id = p.character_id AND c.deleted_at IS NULL "
+                   "  AND (c.owner_id = v.owner_id OR (c.visibility <> 'private' "
+                   "    AND (c.content_tier = 'all_ages' "
+                   "      OR (SELECT is_adult FROM user WHERE id = v.owner_id)))) "
                    "WHERE p.conversation_id = :conversation "
                    "ORDER BY p.place "
                    "LIMIT :limit");

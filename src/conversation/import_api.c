@@ -448,6 +448,11 @@ static bool find_character(struct import *import) {
                             "There is no such character, or it is not yours to see.");
         return false;
     }
+    if (!character_is_open_to(store_reader(), &character, user_id)) {
+        reply_problem(request, 403,
+                      "This character is for adults: declare your age in your profile.");
+        return false;
+    }
     import->participant = (struct participant){.character_id = id, .name = character.name};
     return true;
 }

@@ -77,10 +77,15 @@ static enum err admit_speaker(struct turn *turn) {
         if (!participants[i].is_gone &&
             character_load(db, &turn->prompt_arena, participants[i].character_id,
                            turn->order.user_id, &turn->character) == E_OK)
-            return E_OK;
+            return character_is_open_to(db, &turn->character, turn->order.user_id)
+                       ? E_OK
+                       : refuse(turn, E_DENIED,
+                                "This character is for adults: declare your age in your profile "
+                                "to go on talking.");
     return refuse(
         turn, E_INPUT,
-        "The character of this conversation is gone. Restore it from the trash to go on talking.");
+        "The character of this conversation is gone, or may not be seen any more. One of your own "
+        "comes back from the trash.");
 }
 
 static enum err admit_kind(struct turn *turn) {

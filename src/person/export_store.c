@@ -207,7 +207,8 @@ static const struct column columns_personas[] = {
 const struct export_rows export_personas = {ask_personas, columns_personas};
 static struct stmt *ask_favourites(struct db *db, int64_t id) {
     return limited(DB_SQL(db,
-        "SELECT f.character_id, CASE WHEN c.owner_id = :of OR (c.visibility <> 'private' AND c.deleted_at IS NULL) THEN c.name END, f.created_at FROM favourite f JOIN character c ON c.id = f.character_id "
+        "SELECT f.character_id, CASE WHEN c.owner_id = :of OR (c.visibility <> 'private' AND c.deleted_at IS NULL "
+        "  AND (c.content_tier = 'all_ages' OR (SELECT is_adult FROM user WHERE id = :of))) THEN c.name END, f.created_at FROM favourite f JOIN character c ON c.id = f.character_id "
         "WHERE f.user_id = :of ORDER BY f.character_id LIMIT :limit"), id);
 }
 static const struct column columns_favourites[] = {

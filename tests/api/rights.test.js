@@ -140,3 +140,20 @@ test("an API key may do what its scopes say, and never make or end keys", async 
   assert.equal((await t.api("DELETE", `/auth/api-keys/${id}`)).status, 204);
   assert.equal((await say(chat)).status, 401, "revoked at once");
 });
+
+test("what reads changes nothing: a key that may only read leaves the mark of what nobody has seen", async () => {
+  const make = async (scopes) => (await t.api("POST", "/auth/api-keys", { name: scopes.join(), scopes })).json.key;
+  const read = await make(["read"]), chat = await make(["read", "chat"]);
+  const where = `/conversations/${mine.conversation}`;
+  const listed = async () => (await t.api("GET", "/conversations")).json.items.find((item) => item.id === mine.conversation);
+  const sent = await t.api("POST", `${where}/messages?wait=false`, { content: "Nobody waits." });
+  assert.equal(sent.status, 202, sent.text);
+  const before = await until(async () => { const now = await listed(); return now.unread > 0 && now; }, "a reply that nobody has seen");
+  for (const method of ["GET", "HEAD"]) assert.equal((await t.api(method, where, undefined, { token: read, raw: true })).status, 200);
+  assert.equal((await t.api("HEAD", where, undefined, { raw: true })).status, 200);
+  const last = await t.api("POST", "/users/me/personas", { name: "A write behind all others" }); // the writer takes them in order
+  assert.equal(last.status, 201);
+  assert.deepEqual(await listed(), before, "not the mark, not the revision");
+  assert.equal((await t.api("GET", where, undefined, { token: chat })).status, 200);
+  await until(async () => (await listed()).unread === 0, "who may talk has looked");
+});

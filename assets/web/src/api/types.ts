@@ -263,7 +263,7 @@ export interface ConversationCharacter {
   name: string;
   /** Its portrait. */
   avatar_url: string | null;
-  /** The character has been deleted; the talk stays. */
+  /** The character has been deleted, or may not be seen any more; the talk stays. */
   is_gone: boolean;
 }
 
