@@ -35,6 +35,7 @@ CREATE TABLE job (
     id           INTEGER NOT NULL PRIMARY KEY,
     kind         TEXT    NOT NULL,
     user_id      INTEGER,                         -- for whom, NULL for the house
+    works_on     INTEGER,                         -- what it changes: of one kind, one job at a time works on it; NULL: any number
     payload      TEXT    NOT NULL DEFAULT '{}',   -- JSON
     state        TEXT    NOT NULL DEFAULT 'queued' CHECK (state = 'queued' OR state = 'running' OR state = 'done' OR state = 'dead' OR state = 'cancelled'),
     run_at       INTEGER NOT NULL,                -- not before this moment
@@ -48,6 +49,8 @@ CREATE TABLE job (
     updated_at   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX job_due ON job (kind, state, run_at);  -- each kind has its own limit, so each asks for its own next
+CREATE UNIQUE INDEX job_alone ON job (kind, works_on) WHERE state = 'running';  -- two never run, whatever took them
+CREATE INDEX job_in_line ON job (kind, works_on, run_at) WHERE state = 'queued' AND works_on IS NOT NULL;
 CREATE INDEX job_of_user ON job (user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX job_leased ON job (lease_until) WHERE state = 'running';
 CREATE INDEX job_over ON job (updated_at) WHERE state IN ('done', 'cancelled');  -- kept for a day

@@ -12,6 +12,9 @@
  * until nothing is left, then the same for summaries. Every write carries its watermark, so a job
  * that dies in the middle goes on where it was, and running twice changes nothing.
  *
+ * Of one talk one job learns at a time (job_add_for): two would read the same window, and the second
+ * would pay a model for what is then thrown away.
+ *
  * Nothing is written of what was made from words that are no longer so: a window whose messages were
  * edited or forgotten meanwhile, a stretch whose summary a person rewrote, is looked at once more.
  *
@@ -76,7 +79,8 @@ static enum err queue(struct tx *tx, int64_t conversation_id, int64_t user_id, s
         &arena, "{\"conversation_id\":\"%s\",\"all\":%s,\"since\":%lld}",
         id_text(conversation_id).at, when.is_all ? "true" : "false", (long long)when.since_ms);
     int64_t run_at_ms = when.since_ms != 0 ? clock_now_ms() + LEARN_QUIET_MS : 0;
-    enum err err = job_add(tx, "memory.learn", user_id, payload, run_at_ms, &id);
+    enum err err =
+        job_add_for(tx, "memory.learn", user_id, conversation_id, payload, run_at_ms, &id);
     arena_release(&arena);
     if (job_id != NULL)
         *job_id = id;

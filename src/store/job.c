@@ -262,14 +262,21 @@ void job_ring(int64_t due_ms) {
 
 enum err job_add(struct tx *tx, const char *kind, int64_t user_id, struct str payload,
                  int64_t run_at_ms, int64_t *job_id) {
+    return job_add_for(tx, kind, user_id, 0, payload, run_at_ms, job_id);
+}
+
+enum err job_add_for(struct tx *tx, const char *kind, int64_t user_id, int64_t works_on,
+                     struct str payload, int64_t run_at_ms, int64_t *job_id) {
     int64_t now_ms = clock_now_ms(), id = id_new();
     int64_t due_ms = run_at_ms != 0 ? run_at_ms : now_ms;
     struct stmt *s = DB_SQL(
-        tx_db(tx), "INSERT INTO job (id, kind, user_id, payload, run_at, created_at, updated_at) "
-                   "VALUES (:id, :kind, :user, :payload, :due, :now, :now)");
+        tx_db(tx),
+        "INSERT INTO job (id, kind, user_id, works_on, payload, run_at, created_at, updated_at) "
+        "VALUES (:id, :kind, :user, :works_on, :payload, :due, :now, :now)");
     bind_id(s, ":id", id);
     bind_str(s, ":kind", str_from(kind));
     bind_id(s, ":user", user_id);
+    bind_id(s, ":works_on", works_on);
     bind_str(s, ":payload", payload.at != NULL ? payload : STR("{}"));
     bind_time(s, ":due", due_ms);
     bind_time(s, ":now", now_ms);

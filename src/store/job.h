@@ -35,6 +35,10 @@ void job_drain(void); /* takes no more; what runs is cancelled politely */
 /* Inside a write: the job exists exactly when the transaction does. run_at_ms 0 is now. */
 MUST_USE enum err job_add(struct tx *tx, const char *kind, int64_t user_id, struct str payload,
                           int64_t run_at_ms, int64_t *job_id);
+/* The same for work on one thing, by its id: of a kind, one such job runs at a time, and the others
+ * wait in line, after a death of the process too. */
+MUST_USE enum err job_add_for(struct tx *tx, const char *kind, int64_t user_id, int64_t works_on,
+                              struct str payload, int64_t run_at_ms, int64_t *job_id);
 void job_progress(struct job *job, int64_t done, int64_t total);
 /* E_OK: done. Retryable errors come again with backoff (2 s doubling to 1 h); others are dead
  * letters with `reason`. */

@@ -6,6 +6,9 @@
  * A lease guards against the death of a process, not against slowness: a job that still runs here
  * has its lease renewed. After a crash the job is taken again when the lease is over; each taking
  * counts as an attempt, so a job that kills the process becomes a dead letter too.
+ *
+ * Of jobs of one kind that work on the same thing the first in line is taken, and none while one runs:
+ * also none while the row of a dead process still says so, for nobody can tell how far that one came.
  */
 #include "base/check.h"
 #include "store/job_inside.h"
@@ -117,7 +120,12 @@ static enum err find_due(struct tx *tx, struct look *look, struct kind *kind, in
                          struct list *found) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
-        "SELECT id, payload, attempts, run_at, user_id FROM job WHERE kind = :kind AND state = 'queued' "
+        "SELECT id, payload, attempts, run_at, user_id FROM job j "
+        "WHERE kind = :kind AND state = 'queued' AND (works_on IS NULL OR ("
+        "  NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.works_on = j.works_on "
+        "    AND o.state = 'running') "
+        "  AND NOT EXISTS (SELECT 1 FROM job o WHERE o.kind = j.kind AND o.works_on = j.works_on "
+        "    AND o.state = 'queued' AND (o.run_at, o.id) < (j.run_at, j.id)))) "
         "ORDER BY run_at LIMIT :limit");
     bind_str(s, ":kind", str_from(kind->row->name));
     bind_int(s, ":limit", places + 1);

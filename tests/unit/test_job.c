@@ -148,17 +148,24 @@ struct adding {
     const char *kind, *payload;
     int64_t run_at_ms, id;
     enum err err;
+    int64_t works_on;
 };
 
 static enum err add(struct tx *tx, void *ctx) {
     struct adding *adding = ctx;
-    enum err err =
-        job_add(tx, adding->kind, 5, str_from(adding->payload), adding->run_at_ms, &adding->id);
+    enum err err = job_add_for(tx, adding->kind, 5, adding->works_on, str_from(adding->payload),
+                               adding->run_at_ms, &adding->id);
     return err != E_OK ? err : adding->err;
 }
 
 static int64_t add_job(const char *kind, const char *payload, int64_t run_at_ms) {
-    struct adding adding = {kind, payload, run_at_ms, 0, E_OK};
+    struct adding adding = {kind, payload, run_at_ms, 0, E_OK, 0};
+    assert_int_equal(store_write_and_wait(add, &adding), E_OK);
+    return adding.id;
+}
+
+static int64_t add_for(int64_t works_on, const char *payload) {
+    struct adding adding = {"test.plain", payload, 0, 0, E_OK, works_on};
     assert_int_equal(store_write_and_wait(add, &adding), E_OK);
     return adding.id;
 }
@@ -204,7 +211,7 @@ static void a_job_runs_once_after_its_commit(void **state) {
 static void a_job_whose_write_is_undone_never_was(void **state) {
     (void)state;
     job_start(plain, 0);
-    struct adding adding = {"test.plain", NULL, 0, 0, E_CONFLICT};
+    struct adding adding = {"test.plain", NULL, 0, 0, E_CONFLICT, 0};
     assert_int_equal(store_write_and_wait(add, &adding), E_CONFLICT);
     settle();
     assert_int_equal(seen.runs, 0);
@@ -258,6 +265,31 @@ static void a_kind_keeps_its_limit_and_does_not_hold_others(void **state) {
         assert_true(seen.running <= 3);
     }
     assert_int_equal(seen.runs, 7);
+    job_drain();
+}
+
+static void jobs_that_work_on_one_thing_run_one_after_another(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    seen.is_slow = true;
+    int64_t first = add_for(7, "1"), second = add_for(7, "2"), third = add_for(7, "3");
+    int64_t other = add_for(8, "4");
+    settle();
+    assert_state(first, "running");
+    assert_state(other, "running"); /* the line before the others does not hold it */
+    assert_state(second, "queued");
+    end_slow(E_OK);
+    end_slow(E_OK);
+    settle();
+    assert_state(second, "running");
+    assert_state(third, "queued");
+    assert_string_equal(seen.payload, "2");
+    end_slow(E_OK);
+    settle();
+    assert_state(third, "running");
+    end_slow(E_OK);
+    settle();
+    assert_int_equal(seen.runs, 4);
     job_drain();
 }
 
@@ -350,6 +382,30 @@ static void a_job_of_a_dead_process_is_taken_when_its_lease_ends(void **state) {
     assert_int_equal(seen.runs, 1);
     assert_int_equal(seen.attempt, 2);
     assert_state(id, "done");
+    job_drain();
+}
+
+static void one_of_a_dead_process_does_not_run_beside_the_next_of_its_line(void **state) {
+    (void)state;
+    int64_t dead = add_for(7, "dead");
+    assert_int_equal(store_write_and_wait(leave_running, &dead), E_OK);
+    int64_t next = add_for(7, "next");
+    job_start(plain, 0);
+    seen.is_slow = true;
+    settle();
+    assert_int_equal(seen.runs, 0); /* how far did the other come? */
+    assert_state(next, "queued");
+    move_clock(31000);
+    settle();
+    assert_int_equal(seen.runs, 1);
+    end_slow(E_OK);
+    settle();
+    assert_int_equal(seen.runs, 2);
+    end_slow(E_OK);
+    settle();
+    assert_int_equal(seen.most_running, 1);
+    assert_state(dead, "done");
+    assert_state(next, "done");
     job_drain();
 }
 
@@ -745,10 +801,12 @@ int main(void) {
         IN_STORE(a_later_job_waits_for_its_moment),
         IN_STORE(nothing_is_asked_while_nothing_is_due),
         IN_STORE(a_kind_keeps_its_limit_and_does_not_hold_others),
+        IN_STORE(jobs_that_work_on_one_thing_run_one_after_another),
         IN_STORE(jobs_come_in_the_order_of_their_moments),
         IN_STORE(a_retryable_failure_comes_again_later_and_at_last_is_dead),
         IN_STORE(other_failures_are_dead_at_once),
         IN_STORE(a_job_of_a_dead_process_is_taken_when_its_lease_ends),
+        IN_STORE(one_of_a_dead_process_does_not_run_beside_the_next_of_its_line),
         IN_STORE(a_job_that_kills_the_process_every_time_is_dead),
         IN_STORE(a_cancelled_job_of_a_dead_process_does_not_run_again),
         IN_STORE(what_a_person_cancels_does_not_come_again),
