@@ -2,7 +2,9 @@
  * What llhttp leaves to its user, measured with 8.1 (Debian 12, strict mode) and 9.2 (Debian 13):
  * bare LF, folded lines, empty names, several spaces in the request line, other protocols and
  * versions, empty lines without end, sizes and counts. Here each of them is one check over whole
- * lines, before the parser sees a byte; the parser then judges the same bytes a second time.
+ * lines, before the parser sees a byte; the parser then judges the same bytes a second time. The
+ * lines behind a chunked body are no different: where they end decides where the next request
+ * begins.
  *
  * A line is looked at once, when it is complete; what has been searched is remembered, so that a
  * head that comes byte by byte costs no more than one that comes whole.
@@ -173,6 +175,42 @@ int head_scan(struct head_scan *scan, struct str bytes, size_t *head_len, const 
     }
     scan->search_at = bytes.len;
     return unfinished_check(scan, bytes, why);
+}
+
+/* --- trailers --------------------------------------------------------------------------------- */
+
+enum trailer_place { LINE_BEGINS, IN_NAME, IN_VALUE, LAST_LINE, TRAILERS_END };
+
+static bool is_blank(unsigned char c) {
+    return c == ' ' || c == '\t';
+}
+
+/* Where the next byte stands; -1 when this one may not be there. Line ends are judged already. */
+static int trailer_place_after(const struct trailer_scan *scan, unsigned char c) {
+    switch (scan->place) {
+    case LINE_BEGINS:
+        return c == '\r' ? LAST_LINE : is_blank(c) || c == ':' ? -1 : IN_NAME;
+    case IN_NAME:
+        if (c == ':')
+            return is_blank(scan->last) ? -1 : IN_VALUE;
+        return c == '\r' ? -1 : IN_NAME;
+    case IN_VALUE:
+        return c == '\n' ? LINE_BEGINS : IN_VALUE;
+    default:
+        return TRAILERS_END;
+    }
+}
+
+bool trailer_scan(struct trailer_scan *scan, struct str bytes) {
+    for (size_t i = 0; i < bytes.len && scan->place != TRAILERS_END; i++) {
+        unsigned char c = (unsigned char)bytes.at[i];
+        int place = trailer_place_after(scan, c);
+        if ((scan->last == '\r') != (c == '\n') || place < 0)
+            return false;
+        scan->place = (unsigned char)place;
+        scan->last = c;
+    }
+    return true;
 }
 
 /* --- target and path -------------------------------------------------------------------------- */

@@ -30,6 +30,19 @@ struct head_scan {
  */
 int head_scan(struct head_scan *scan, struct str bytes, size_t *head_len, const char **why);
 
+/* How far the trailers behind a chunked body have been read; zero at first. */
+struct trailer_scan {
+    unsigned char last;  /* the byte before */
+    unsigned char place; /* of the line under way: its beginning, its name, its value; or the end */
+};
+
+/*
+ * The same rules for the lines behind the last chunk, of which nothing is kept. The bytes come in
+ * any pieces; what stands behind the empty line that ends the trailers is not looked at. False:
+ * they could be read in two ways.
+ */
+MUST_USE bool trailer_scan(struct trailer_scan *scan, struct str bytes);
+
 /* The method of the first line. METHOD_OTHER: known to HTTP but never allowed here. */
 enum method head_method(struct str name);
 

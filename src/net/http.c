@@ -228,7 +228,6 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len) {
 static int on_headers_complete(llhttp_t *parser) {
     struct exchange *exchange = parser->data;
     exchange->has_head = true;
-    exchange->keeps_alive = llhttp_should_keep_alive(parser) != 0;
     exchange->is_http10 = parser->http_major == 1 && parser->http_minor == 0;
     return 0;
 }
@@ -257,6 +256,13 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
     return 0;
 }
 
+/* The last chunk is known by its size, 0: the lines behind it are judged before they are parsed. */
+static int on_chunk_header(llhttp_t *parser) {
+    struct exchange *exchange = parser->data;
+    exchange->is_in_trailers = parser->content_length == 0;
+    return exchange->is_in_trailers ? HPE_PAUSED : 0;
+}
+
 static int on_message_complete(llhttp_t *parser) {
     struct exchange *exchange = parser->data;
     exchange->is_received = true;
@@ -270,6 +276,7 @@ static void http_protocol_init(void) {
     settings.on_header_value = on_header_value;
     settings.on_headers_complete = on_headers_complete;
     settings.on_body = on_body;
+    settings.on_chunk_header = on_chunk_header;
     settings.on_message_complete = on_message_complete;
 }
 
@@ -313,6 +320,14 @@ static void trim_values(struct exchange *exchange) {
     }
 }
 
+/* RFC 9112 section 9.3. llhttp 8.1 would not see a `close` with a tab behind it. */
+static bool wants_to_stay(const struct exchange *exchange) {
+    const struct request *request = &exchange->request;
+    if (request_list_has(request, "connection", STR("close")))
+        return false;
+    return !exchange->is_http10 || request_list_has(request, "connection", STR("keep-alive"));
+}
+
 static void parse_head(struct exchange *exchange, const char *at, size_t len) {
     llhttp_init(&exchange->parser, HTTP_REQUEST, &settings);
     exchange->parser.data = exchange;
@@ -323,6 +338,7 @@ static void parse_head(struct exchange *exchange, const char *at, size_t len) {
         return;
     }
     trim_values(exchange);
+    exchange->keeps_alive = wants_to_stay(exchange);
     if (!gate_admit(exchange) || exchange->is_answered)
         return;
     if (exchange->is_received)
@@ -379,8 +395,27 @@ static bool is_framing_sane(const struct exchange *exchange) {
            exchange->skipped_bytes <= SKIP_LIMIT_BYTES;
 }
 
-static size_t take_body(struct exchange *exchange, struct str bytes) {
+static llhttp_errno_t parse_trailers(struct exchange *exchange, struct str bytes) {
+    if (trailer_scan(&exchange->trailer_scan, bytes))
+        return llhttp_execute(&exchange->parser, bytes.at, bytes.len);
+    exchange->problem_status = 400;
+    exchange->problem = "The lines behind the body's last chunk are malformed.";
+    return HPE_USER;
+}
+
+static llhttp_errno_t parse_body(struct exchange *exchange, struct str bytes) {
+    if (exchange->is_in_trailers)
+        return parse_trailers(exchange, bytes);
     llhttp_errno_t err = llhttp_execute(&exchange->parser, bytes.at, bytes.len);
+    if (err != HPE_PAUSED || !exchange->is_in_trailers)
+        return err;
+    const char *end = bytes.at + bytes.len, *at = llhttp_get_error_pos(&exchange->parser);
+    llhttp_resume(&exchange->parser);
+    return at == end ? HPE_OK : parse_trailers(exchange, str_of(at, (size_t)(end - at)));
+}
+
+static size_t take_body(struct exchange *exchange, struct str bytes) {
+    llhttp_errno_t err = parse_body(exchange, bytes);
     size_t taken = bytes.len;
     if (exchange->is_received && (err == HPE_PAUSED || err == HPE_PAUSED_UPGRADE)) {
         taken = (size_t)(llhttp_get_error_pos(&exchange->parser) - bytes.at);

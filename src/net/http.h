@@ -46,6 +46,7 @@ struct exchange {
     bool is_handed_over;   /* the connection speaks another protocol now */
     bool has_head;         /* the head has been parsed */
     bool expects_continue; /* the peer waits for 100 before it sends the body */
+    bool is_in_trailers;   /* the last chunk has been seen */
     bool is_in_parser;     /* inside consume(): a synchronous answer is finished there */
     bool keeps_alive;
     bool is_http10;
@@ -57,6 +58,7 @@ struct exchange {
     struct request request;
     llhttp_t parser;
     struct head_scan scan;
+    struct trailer_scan trailer_scan;
     struct buf head; /* a head that came in pieces */
     struct str known[KNOWN_COUNT];
     struct head_target target;
@@ -132,6 +134,8 @@ bool gate_is_own_origin(const struct request *request, struct str origin);
 void reply_fields(struct exchange *exchange, const struct field_problems *problems); /* 422 */
 /* request.c: one of a list of tags, or "*" (RFC 9110 section 8.8.3.2). */
 bool request_tag_matches(struct str list, struct str tag, bool must_be_strong);
+/* A token (any case) in a header that is a comma-separated list, in one field or in several. */
+bool request_list_has(const struct request *request, const char *name, struct str token);
 
 void reply_init(void);
 void reply_now(struct exchange *exchange, int status, struct str content_type, struct str bytes,

@@ -23,6 +23,19 @@ struct str request_header(const struct request *request, const char *name) {
     return STR_NONE;
 }
 
+bool request_list_has(const struct request *request, const char *name, struct str token) {
+    struct str wanted = str_from(name);
+    for (size_t i = 0; i < request->header_count; i++) {
+        struct str rest = request->headers[i].value, part;
+        if (!str_eq_nocase(request->headers[i].name, wanted))
+            continue;
+        while (str_next(&rest, ',', &part))
+            if (str_eq_nocase(str_trim(part), token))
+                return true;
+    }
+    return false;
+}
+
 /* The first cookie of that name; values are never decoded (RFC 6265 section 4.2). */
 static struct str cookie_find(struct str cookies, struct str name) {
     struct str pair;

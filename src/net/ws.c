@@ -43,19 +43,6 @@ enum stage { OPEN, CLOSING, DONE };
 
 /* --- handshake -------------------------------------------------------------------------------- */
 
-/* Every header of this name, as one comma-separated list. */
-static bool list_has(const struct request *request, const char *name, struct str token) {
-    for (size_t i = 0; i < request->header_count; i++) {
-        struct str rest = request->headers[i].value, part;
-        if (!str_eq_nocase(request->headers[i].name, str_from(name)))
-            continue;
-        while (str_next(&rest, ',', &part))
-            if (str_eq_nocase(str_trim(part), token))
-                return true;
-    }
-    return false;
-}
-
 static size_t header_count(const struct request *request, const char *name) {
     size_t count = 0;
     for (size_t i = 0; i < request->header_count; i++)
@@ -75,7 +62,7 @@ bool ws_origin_is_allowed(const struct request *request) {
 }
 
 static bool is_upgrade(struct request *request) {
-    if (list_has(request, "upgrade", STR("websocket")))
+    if (request_list_has(request, "upgrade", STR("websocket")))
         return true;
     reply_header(request, "Upgrade", STR("websocket"));
     reply_problem(request, 426, "This address speaks WebSocket only.");
@@ -97,7 +84,7 @@ bool ws_check(struct request *request, const char *wanted, struct str *protocol)
         return false;
     if (exchange_of(request)->is_http10)
         wrong = "HTTP/1.0 has no upgrade.";
-    else if (!list_has(request, "connection", STR("upgrade")))
+    else if (!request_list_has(request, "connection", STR("upgrade")))
         wrong = "The Connection header does not ask for an upgrade.";
     else if (header_count(request, "sec-websocket-key") != 1 ||
              !key_is_valid(request, request_header(request, "sec-websocket-key")))
@@ -112,7 +99,7 @@ bool ws_check(struct request *request, const char *wanted, struct str *protocol)
         reply_problem(request, 403, "Pages of this origin may not open sockets here.");
         return false;
     }
-    bool is_offered = list_has(request, "sec-websocket-protocol", str_from(wanted));
+    bool is_offered = request_list_has(request, "sec-websocket-protocol", str_from(wanted));
     *protocol = is_offered ? str_from(wanted) : STR_NONE;
     return true;
 }
