@@ -12,6 +12,10 @@
  * handshake.
  * - No redirects, so that a key is never carried to another host. No proxy from the environment:
  * what this program reaches is what its settings say.
+ * - Nobody waits for a look-up. libcurl asks for names on a thread of its own, and would join it when the
+ *   call ends before it: with a name server that says nothing the whole house stood still for ten seconds
+ *   and more. CURLOPT_QUICK_EXIT, made for programs that are about to exit, lets go of the thread instead;
+ *   it cleans up after itself.
  * - `Expect: 100-continue` is never sent: many model servers do not answer it, and each would cost
  * a second.
  * - Little memory per call, because a thousand replies run at once: a receive buffer of 2 KiB
@@ -53,13 +57,15 @@
 #define KEPT_CONNECTIONS 256L /* open ones that libcurl may hold for the next call */
 #define MULTI_SLACK_MS   1
 
-/* A socket that libcurl waits for. Freed when libuv has closed its handle. */
+/* A socket that libcurl waits for. Freed when libuv has closed its handle. It may stay longer than the
+ * call that it was for: libcurl says farewell to TLS peers by itself. */
 struct watch {
     uv_poll_t poll;
     curl_socket_t fd;
-    int events;          /* what libcurl waits for */
-    struct fetch *fetch; /* whose call it is */
-    struct timer gather; /* armed while it is left alone */
+    int events;           /* what libcurl waits for */
+    struct fetch *fetch;  /* whose call it is; NULL: nobody's any more */
+    struct list of_fetch; /* beside the call's other sockets */
+    struct timer gather;  /* armed while it is left alone */
 };
 
 static struct {
@@ -254,6 +260,7 @@ static void set_limits(struct fetch *fetch) {
     set(fetch->easy, CURLOPT_TCP_NODELAY, 1L);
     set(fetch->easy, CURLOPT_TCP_KEEPALIVE, 1L);
     set(fetch->easy, CURLOPT_NOSIGNAL, 1L);
+    set(fetch->easy, CURLOPT_QUICK_EXIT, 1L); /* see above: look-ups */
     set(fetch->easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
     set(fetch->easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
     set(fetch->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)fetch->connect_ms);
@@ -384,6 +391,14 @@ static struct watch *watch_new(curl_socket_t fd) {
     return watch;
 }
 
+/* The socket works for this call from now on (NULL: for none). */
+static void watch_for(struct watch *watch, struct fetch *fetch) {
+    list_remove(&watch->of_fetch);
+    watch->fetch = fetch;
+    if (fetch)
+        list_add_last(&fetch->watches, &watch->of_fetch);
+}
+
 /* libcurl says what it wants to know about a socket. A socket that cannot be watched is left to
  * libcurl's deadline. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known) {
@@ -393,6 +408,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
         if (watch == NULL)
             return 0;
         timer_stop(&watch->gather);
+        watch_for(watch, NULL);
         uv_poll_stop(&watch->poll);
         uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
         engine.curl->multi_assign(engine.multi, fd, NULL);
@@ -403,7 +419,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
     if (watch) {
         watch->events =
             (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-        engine.curl->easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&watch->fetch);
+        struct fetch *fetch = NULL;
+        engine.curl->easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&fetch);
+        watch_for(watch, fetch);
         timer_stop(&watch->gather);
         uv_poll_start(&watch->poll, watch->events, on_poll);
     }
@@ -490,6 +508,8 @@ static void tell(struct fetch *fetch, CURLcode code) {
         engine.curl->easy_cleanup(fetch->easy);
         engine.curl->slist_free_all(fetch->headers);
     }
+    while (!list_is_empty(&fetch->watches))
+        watch_for(CONTAINER_OF(fetch->watches.next, struct watch, of_fetch), NULL);
     fetch->stopped = E_CANCELLED; /* a late fetch_cancel() finds nothing to do */
     fetch->done(fetch->ctx, &result);
     fetch->magic = 0;
@@ -507,6 +527,7 @@ static struct fetch *fetch_new(const struct fetch_options *options) {
     struct fetch *fetch = calloc(1, sizeof *fetch);
     BUG_IF(fetch == NULL);
     fetch->magic = FETCH_MAGIC;
+    list_init(&fetch->watches);
     fetch->head = options->head;
     fetch->body_bytes = options->body_bytes;
     fetch->done = options->done;

@@ -19,6 +19,7 @@ struct fetch {
     uint32_t magic;
     struct list node;
     CURL *easy;
+    struct list watches; /* sockets that libcurl waits for on its behalf */
     struct curl_slist *headers;
     char *body; /* of the request; NULL once libcurl needs it no more */
     size_t body_len;

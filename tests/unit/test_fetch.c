@@ -5,11 +5,35 @@
 #include "base/log.h"
 #include "fake_server.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 #include <zlib.h>
+
+/* --- name servers that say nothing: libcurl's look-ups come here, on a thread of its own -------- */
+
+#define STUCK_MS 4000 /* at the most; so long that whoever waited for it is found out */
+
+static atomic_int stuck_begun, stuck_ended;
+static atomic_bool stuck_may_end;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found) {
+    __typeof__(&getaddrinfo) real;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (node == NULL || strcmp(node, "stuck.invalid") != 0)
+        return real(node, service, hints, found);
+    atomic_fetch_add(&stuck_begun, 1);
+    for (int ms = 0; ms < STUCK_MS && !atomic_load(&stuck_may_end); ms++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    atomic_fetch_add(&stuck_ended, 1);
+    return EAI_AGAIN;
+}
 
 /* One call and everything that was told about it. */
 struct call {
@@ -663,6 +687,35 @@ static void a_cancelled_server_sees_us_go_within_100_ms(void **state) {
     assert_true(gone_us - cancelled_us < 100000);
 }
 
+static void look_whether_asked(void *ctx) {
+    if (atomic_load(&stuck_begun) == 2)
+        fetch_cancel(calls[1].fetch);
+    else
+        timer_start(&poll_timer, 2, look_whether_asked, ctx);
+}
+
+/* The loop is everybody's: a name server that says nothing may cost a call its own time only. */
+static void nobody_waits_for_a_name_that_is_looked_up(void **state) {
+    (void)state;
+    play(ENDLESS); /* nobody comes there */
+    struct fetch_options options = get();
+    options.url = STR("http://stuck.invalid/");
+    options.connect_ms = 200;
+    begin(&calls[0], options); /* ends by its deadline */
+    options.connect_ms = 60000;
+    begin(&calls[1], options); /* is cancelled */
+    timer_start(&poll_timer, 2, look_whether_asked, NULL);
+    loop_run();
+    int ended = atomic_load(&stuck_ended);
+    atomic_store(&stuck_may_end, true);
+    assert_int_equal(ended, 0);
+    assert_int_equal(calls[0].err, E_TIMEOUT);
+    assert_int_equal(calls[1].err, E_CANCELLED);
+    for (int ms = 0; ms < STUCK_MS && atomic_load(&stuck_ended) < 2; ms++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_equal(atomic_load(&stuck_ended), 2);
+}
+
 static void stop_soon(void *ctx) {
     (void)ctx;
     loop_stop(0);
@@ -715,6 +768,7 @@ int main(void) {
         TEST(cancelled_from_inside_a_read),
         TEST(cancelled_from_inside_the_read_of_another),
         TEST(a_cancelled_server_sees_us_go_within_100_ms),
+        TEST(nobody_waits_for_a_name_that_is_looked_up),
         TEST(what_is_open_at_the_end_is_told_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
