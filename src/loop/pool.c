@@ -289,10 +289,10 @@ static void *run_thread(void *ctx) {
     return NULL;
 }
 
-/* On Linux 0 means this thread, not the whole process. */
+/* On Linux 0 means this thread, not the whole process; the kernel ends the scale at 19. */
 static void *run_background(void *ctx) {
     (void)ctx;
-    setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + BACKGROUND_NICE);
     run(take_background);
     return NULL;
 }

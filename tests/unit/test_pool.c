@@ -283,7 +283,8 @@ static void the_background_is_apart_and_nice(void **state) {
     for (int i = 0; i < 30000 && atomic_load(&background_ran) < 2; i++)
         usleep(1000);
     assert_int_equal(atomic_load(&background_ran), 2);
-    assert_int_equal(background_nice, getpriority(PRIO_PROCESS, 0) + 10);
+    int nice = getpriority(PRIO_PROCESS, 0); /* the whole test may run as a nice one */
+    assert_int_equal(background_nice, nice + 10 < 19 ? nice + 10 : 19);
     for (int i = 6; i < 8; i++)
         assert_int_equal(pool_run(&held, work, done, &asked[i], NULL), E_OK);
     wait_for_running(5); /* one thread only */
