@@ -187,13 +187,15 @@ static void read_stop_reason(struct chat_call *call, const struct json_value *va
                         str_eq(reason, STR("refusal")) ? CHAT_FINISH_FILTER : CHAT_FINISH_OTHER);
 }
 
-/* What was read from and written to the cache is prompt, too. Numbers are totals, not steps. */
+/* What was read from and written to the cache is prompt, too; imitators do not say. Numbers are
+ * totals, not steps. */
 static void read_usage(struct chat_call *call, const struct json_value *usage) {
-    int64_t fresh = json_int(json_member(usage, "input_tokens"), -1);
-    int64_t cached = json_int(json_member(usage, "cache_read_input_tokens"), 0) +
-                     json_int(json_member(usage, "cache_creation_input_tokens"), 0);
-    exchange_usage(call, fresh < 0 ? -1 : fresh + cached,
-                   json_int(json_member(usage, "output_tokens"), -1));
+    int64_t fresh = exchange_tokens(json_member(usage, "input_tokens"));
+    int64_t read = exchange_tokens(json_member(usage, "cache_read_input_tokens"));
+    int64_t written = exchange_tokens(json_member(usage, "cache_creation_input_tokens"));
+    exchange_usage(call,
+                   fresh < 0 ? -1 : fresh + (read > 0 ? read : 0) + (written > 0 ? written : 0),
+                   exchange_tokens(json_member(usage, "output_tokens")));
 }
 
 static void read_delta(struct chat_call *call, const struct json_value *delta) {

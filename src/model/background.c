@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/metric.h"
+#include "base/text.h"
 #include "loop/loop.h"
 #include "model/model.h"
 
@@ -128,7 +129,7 @@ static void on_failed(void *ctx, const struct chat_failure *failure) {
                                               : call->is_yielding ? E_BUSY
                                                                   : failure->err,
                                        .usage = {-1, -1},
-                                       .detail = str_slice(failure->detail, 0, DETAIL_BYTES)};
+                                       .detail = text_cut_bytes(failure->detail, DETAIL_BYTES)};
     finish(call, &answer);
 }
 

@@ -9,7 +9,8 @@
  *
  * Deadlines: no byte for first_token_ms (later stall_ms), or no text for PATIENCE times as long
  * while the endpoint keeps sending signs of life (comments, pings). libcurl's own gap deadline
- * would not see the difference, so it is set to the longest that can be meant.
+ * would not see the difference, so it is set to the longest that can be meant. And reply_ms for the
+ * whole: an endpoint that says a word now and then is never silent and never done.
  */
 #include "model/exchange.h"
 
@@ -33,6 +34,7 @@
 #define DOCUMENT_LIMIT  ((size_t)4 << 20)
 #define STREAM_LIMIT    ((size_t)64 << 20) /* a reply is some kilobytes; this is a runaway */
 #define REQUEST_LIMIT   ((size_t)32 << 20)
+#define TOKENS_BELIEVED 10000000 /* the largest context that a model may be given (model_api.c) */
 #define EVENT_SCRATCH   4096
 #define EXCERPT_BYTES   200 /* of an answer that cannot be read */
 
@@ -147,6 +149,11 @@ void exchange_end(struct chat_call *call) {
 void exchange_fail(struct chat_call *call, enum err err, struct str detail) {
     fail(call, err, endpoint_error_verdict(err), 0, detail);
     timer_start(&call->watch, END_GRACE_MS, on_grace_over, call);
+}
+
+int64_t exchange_tokens(const struct json_value *count) {
+    int64_t tokens = json_int(count, -1);
+    return tokens >= 0 && tokens <= TOKENS_BELIEVED ? tokens : -1;
 }
 
 void exchange_usage(struct chat_call *call, int64_t prompt_tokens, int64_t reply_tokens) {
@@ -370,7 +377,9 @@ static bool conclude_refusal(struct chat_call *call) {
 static void conclude_connection(struct chat_call *call, const struct fetch_result *result) {
     if (call->is_finished)
         return;
-    if (result->err == E_INPUT || result->err == E_TIMEOUT)
+    if (result->err == E_TIMEOUT && call->has_progress)
+        fail(call, E_TIMEOUT, "It took longer than a reply may", 0, STR_NONE);
+    else if (result->err == E_INPUT || result->err == E_TIMEOUT)
         fail(call, result->err, endpoint_error_verdict(result->err), 0, result->reason);
     else if (call->status == 0)
         fail(call, E_UPSTREAM, "The endpoint cannot be reached", 0, result->reason);
@@ -428,7 +437,7 @@ static void on_done(void *ctx, const struct fetch_result *result) {
     if (!call->is_cancelled && conclude(call, result))
         return;
     if (!call->is_cancelled)
-        filter_end(&call->filter);
+        filter_end(&call->filter, call->failure == E_OK);
     if (!call->is_cancelled && !call->failure)
         conclude_empty(call);
     if (call->is_cancelled || call->failure)
@@ -464,6 +473,7 @@ static struct fetch *send_body(struct chat_call *call, struct arena *arena, stru
         .body = body,
         .first_byte_ms = longest_ms,
         .idle_ms = longest_ms,
+        .total_ms = model_settings.reply_ms,
         .limit_bytes = STREAM_LIMIT,
         .head = on_head,
         .body_bytes = on_bytes,

@@ -78,7 +78,9 @@ void exchange_finish(struct chat_call *call, enum chat_finish finish); /* usage 
 void exchange_end(struct chat_call *call);                             /* nothing will follow */
 /* The endpoint reports an error inside an answer. */
 void exchange_fail(struct chat_call *call, enum err err, struct str detail);
-/* Negative numbers and absent ones leave what is known. */
+/* A count of tokens as an endpoint reports it; -1 for what is no such count, or cannot be meant. */
+int64_t exchange_tokens(const struct json_value *count);
+/* Negative numbers leave what is known. */
 void exchange_usage(struct chat_call *call, int64_t prompt_tokens, int64_t reply_tokens);
 
 /* --- shared by adapters, discovery and the test of a model ------------------------------------ */

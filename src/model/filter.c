@@ -11,7 +11,8 @@
 
 #include "base/banned.h"
 
-#define HELD_LIMIT_BYTES (1 << 20) /* an echo of a whole message at the most */
+#define HELD_LIMIT_BYTES   (1 << 20) /* an echo of a whole message at the most */
+#define BLANKS_LIMIT_BYTES 256 /* before a tag; a model that only breaks lines is not waited for */
 
 static const struct {
     struct str open, close;
@@ -67,7 +68,7 @@ static size_t begun(struct str text, struct str word) {
 static size_t begin(struct filter *filter, struct str text) {
     size_t at = skip_space(text, 0);
     struct str rest = str_slice(text, at, text.len);
-    bool may_come = rest.len == 0;
+    bool may_come = rest.len == 0 && at <= BLANKS_LIMIT_BYTES;
     for (int i = 0; i < TAG_COUNT; i++) {
         if (str_starts(rest, TAGS[i].open)) {
             filter->stage = FILTER_THINKING;
@@ -205,14 +206,13 @@ void filter_feed(struct filter *filter, struct str text) {
         pass(filter, text);
 }
 
-void filter_end(struct filter *filter) {
-    if (!filter->is_echo_over) {
-        filter->is_echo_over = true;
+void filter_end(struct filter *filter, bool is_whole) {
+    if (!filter->is_echo_over && is_whole)
         pass_withheld(filter, STR(""));
-    }
+    filter->is_echo_over = true;
     if (filter->stage == FILTER_THINKING)
         give_reasoning(filter, buf_str(&filter->held));
-    else if (filter->stage == FILTER_SPEAKING || filter->stage == FILTER_BEGINNING)
+    else if (filter->stage == FILTER_SPEAKING || (filter->stage == FILTER_BEGINNING && is_whole))
         give_text(filter, buf_str(&filter->held));
     buf_clear(&filter->held);
 }

@@ -33,7 +33,8 @@ void filter_init(struct filter *filter, const struct str *stops, size_t stop_cou
                  struct str echo);
 void filter_release(struct filter *filter);
 void filter_feed(struct filter *filter, struct str text);
-/* The stream has ended: what is held back is given as it is. */
-void filter_end(struct filter *filter);
+/* The stream has ended: what is held back is given as it is. When it broke off (not is_whole) that is
+ * said of what was begun only: blanks, half a tag or half an echo are no beginning. */
+void filter_end(struct filter *filter, bool is_whole);
 bool filter_has_stopped(
     const struct filter *filter); /* a stop string came: nothing more will pass */

@@ -4,6 +4,8 @@
 
 #include "model/chat.h"
 
+#define MODEL_LIMIT 512 /* more than anybody registers; the API refuses the next one */
+
 struct model {
     int64_t id;
     struct str name;

@@ -7,8 +7,7 @@
 
 #include "base/banned.h"
 
-#define MODEL_LIMIT 512 /* more than anybody registers; the API refuses the next one */
-#define ROUTE_ROWS  2048
+#define ROUTE_ROWS 2048
 
 static struct model read_model(struct stmt *stmt, struct arena *arena) {
     return (struct model){

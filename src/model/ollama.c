@@ -118,8 +118,8 @@ static void write_body(struct chat_call *call, struct arena *arena, struct json 
 
 static void read_end(struct chat_call *call, const struct json_value *line) {
     struct str reason = json_string(json_member(line, "done_reason"), STR("stop"));
-    exchange_usage(call, json_int(json_member(line, "prompt_eval_count"), -1),
-                   json_int(json_member(line, "eval_count"), -1));
+    exchange_usage(call, exchange_tokens(json_member(line, "prompt_eval_count")),
+                   exchange_tokens(json_member(line, "eval_count")));
     exchange_finish(call, str_eq(reason, STR("length")) ? CHAT_FINISH_LENGTH
                           : str_eq(reason, STR("stop")) ? CHAT_FINISH_STOP
                                                         : CHAT_FINISH_OTHER);

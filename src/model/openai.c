@@ -296,8 +296,8 @@ static void read_finish(struct chat_call *call, const struct json_value *value) 
 }
 
 static void read_usage(struct chat_call *call, const struct json_value *usage) {
-    exchange_usage(call, json_int(json_member(usage, "prompt_tokens"), -1),
-                   json_int(json_member(usage, "completion_tokens"), -1));
+    exchange_usage(call, exchange_tokens(json_member(usage, "prompt_tokens")),
+                   exchange_tokens(json_member(usage, "completion_tokens")));
 }
 
 /* True when the object reports an error, which then has been told. */

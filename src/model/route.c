@@ -5,8 +5,8 @@
  *
  * Breaker, per model: FAILURES_IN_A_ROW failures that are the endpoint's (not ours, not the
  * person's) make it rest, twice as long each time up to REST_DOUBLINGS. When the rest is over one
- * call may try; until it has ended the others still go by. A 429 or 503 with Retry-After rests for
- * as long as was asked, at once. Success, or a change of the model in the registry, forgets
+ * call may try; until it has ended the others still go by. A failure with Retry-After rests for as
+ * long as was asked (ten minutes at the most), at once. Success, or a change of the model in the registry, forgets
  * everything.
  *
  * The text of failures is kept while trying, so that a person reads what each endpoint said and not
@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/text.h"
 #include "loop/loop.h"
 #include "model/background.h"
 #include "model/model.h"
@@ -36,7 +37,6 @@
 #define REST_DOUBLINGS    4
 #define RETRY_AFTER_LIMIT_MS \
     600000 /* longer requests to stay away are not believed without another try */
-#define BREAKERS           64
 #define DETAIL_BYTES       500
 #define UNDERSTUDY_CONTEXT 8192
 #define UNDERSTUDY_REPLY   1024
@@ -100,17 +100,25 @@ static void try_next(struct route_call *call);
 
 /* --- breakers --------------------------------------------------------------------------------- */
 
-static struct breaker breakers[BREAKERS];
+static struct breaker breakers[MODEL_LIMIT];
 
-/* The breaker of a model, as new when the model has changed. More models than breakers: the last
- * slot is shared, which only rests too much. */
-static struct breaker *breaker_of(const struct model *model) {
-    struct breaker *found = &breakers[BREAKERS - 1];
-    for (size_t i = 0; i < BREAKERS; i++)
-        if (breakers[i].model_id == model->id || breakers[i].model_id == 0) {
-            found = &breakers[i];
+/* There is one for every model that can be registered: places of those that are gone are free. */
+static struct breaker *place_of(int64_t model_id) {
+    for (size_t i = 0; i < MODEL_LIMIT; i++) {
+        if (breakers[i].model_id == model_id)
+            return &breakers[i];
+        if (breakers[i].model_id == 0)
             break;
-        }
+    }
+    for (size_t i = 0; i < MODEL_LIMIT; i++)
+        if (breakers[i].model_id == 0 || model_find(breakers[i].model_id) == NULL)
+            return &breakers[i];
+    return &breakers[MODEL_LIMIT - 1];
+}
+
+/* The breaker of a model, as new when the model has changed. */
+static struct breaker *breaker_of(const struct model *model) {
+    struct breaker *found = place_of(model->id);
     if (found->model_id != model->id || found->revision != model->revision)
         *found = (struct breaker){.model_id = model->id, .revision = model->revision};
     return found;
@@ -268,6 +276,7 @@ static void keep_failure(struct route_call *call, struct str name,
     size_t used = strlen(call->detail);
     snprintf(call->detail + used, sizeof call->detail - used, "%s" STR_FMT ": " STR_FMT,
              used ? " " : "", STR_ARG(name), STR_ARG(failure->detail));
+    call->detail[text_whole_prefix(str_from(call->detail))] = '\0';
     call->failure = *failure;
 }
 
@@ -386,6 +395,8 @@ static void ask(struct route_call *call) {
     call->asked_us = clock_mono_us();
     call->events.began(call->ctx, &call->request->endpoint);
     call->chat = call->port->start(call->request, &EVENTS, call);
+    if (call->is_cancelled) /* by who was told that it begins */
+        call->port->cancel(call->chat);
 }
 
 /* False: it waits. What rests is not waited for: it is passed by a moment later. */

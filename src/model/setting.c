@@ -7,7 +7,7 @@
 #include "base/banned.h"
 
 struct model_settings model_settings = {
-    .first_token_ms = 120000, .stall_ms = 45000, .rest_ms = 15000};
+    .first_token_ms = 120000, .stall_ms = 45000, .reply_ms = 3600000, .rest_ms = 15000};
 
 const struct setting model_setting_rows[] = {
     {.section = "models",
@@ -28,6 +28,15 @@ const struct setting model_setting_rows[] = {
      .max = 600000,
      .unit = "ms",
      .help = "How long an endpoint may be silent in the middle of a reply."},
+    {.section = "models",
+     .key = "reply_ms",
+     .type = SETTING_INT,
+     .at = &model_settings.reply_ms,
+     .fallback = "3600000",
+     .min = 100,
+     .max = 86400000,
+     .unit = "ms",
+     .help = "How long a whole reply may take; what was said by then is kept."},
     {.section = "models",
      .key = "rest_ms",
      .type = SETTING_INT,

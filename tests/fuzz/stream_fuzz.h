@@ -90,7 +90,7 @@ static enum err fuzz_feed(enum lines_kind kind, struct fuzz_run *run, struct str
     if (err == E_OK)
         err = lines_end(&lines, fuzz_event, run);
     lines_release(&lines);
-    filter_end(&run->filter);
+    filter_end(&run->filter, true);
     BUG_IF(run->given > run->fed);
     filter_release(&run->filter);
     return err;

@@ -100,6 +100,7 @@ static inline int talk_set_up(void **state) {
     memset(&fake, 0, sizeof fake);
     model_settings.first_token_ms = 400;
     model_settings.stall_ms = 200;
+    model_settings.reply_ms = 60000;
     request = (struct chat_request){
         .messages = talk_messages,
         .message_count = 2,

@@ -47,6 +47,16 @@ static void cached_tokens_are_prompt_too(void **state) {
     assert_int_equal(talk.usage.prompt_tokens, 1000);
 }
 
+static void counts_that_cannot_be_meant_are_not_taken(void **state) {
+    (void)state;
+    run("", HEAD
+        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9223372036854775807,\"cache_read_input_tokens\":9223372036854775807,\"cache_creation_input_tokens\":5}}}\n\n" DELTA(
+            "a") FINISH("end_turn") STOP);
+    assert_true(talk.is_done);
+    assert_int_equal(talk.usage.prompt_tokens, -1);
+    assert_int_equal(talk.usage.reply_tokens, 7);
+}
+
 static const struct json_value *sent(struct arena *arena) {
     const struct json_value *body;
     arena_init(arena);
@@ -307,6 +317,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TALK_TEST(a_reply_streams),
         TALK_TEST(cached_tokens_are_prompt_too),
+        TALK_TEST(counts_that_cannot_be_meant_are_not_taken),
         TALK_TEST(the_request_is_what_the_protocol_asks),
         TALK_TEST(prompts_are_marked_for_the_cache_at_anthropics_own_host),
         TALK_TEST(an_empty_talk_still_has_a_turn),

@@ -227,6 +227,32 @@ static void streams_are_read_however_they_are_cut(void **state) {
     }
 }
 
+static void counts_that_cannot_be_meant_are_not_taken(void **state) {
+    (void)state;
+    static const struct {
+        const char *usage;
+        int64_t prompt_tokens, reply_tokens;
+    } rows[] = {
+        {"{\"prompt_tokens\":10000000,\"completion_tokens\":0}", 10000000, 0},
+        {"{\"prompt_tokens\":10000001,\"completion_tokens\":3}", -1, 3},
+        {"{\"prompt_tokens\":9223372036854775807,\"completion_tokens\":1e300}", -1, -1},
+        {"{\"prompt_tokens\":-5,\"completion_tokens\":\"7\"}", -1, -1},
+        {"{\"prompt_tokens\":2.5,\"completion_tokens\":null}", -1, -1},
+        {"[]", -1, -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char body[512];
+        snprintf(body, sizeof body, "%sdata: {\"choices\":[],\"usage\":%s}\n\n",
+                 DELTA("a") FINISH("stop"), rows[i].usage);
+        run_stream(body);
+        if (!talk.is_done || talk.usage.prompt_tokens != rows[i].prompt_tokens ||
+            talk.usage.reply_tokens != rows[i].reply_tokens)
+            fail_msg("%s: %lld %lld", rows[i].usage, (long long)talk.usage.prompt_tokens,
+                     (long long)talk.usage.reply_tokens);
+        talk_again();
+    }
+}
+
 static void a_stream_may_end_with_its_connection(void **state) {
     (void)state;
     struct fake_step script[] = {
@@ -364,6 +390,16 @@ static void an_echo_of_the_message_is_dropped(void **state) {
     talk_again();
     run_stream(DELTA("Evening.") FINISH("stop"));
     assert_true(talk.is_done); /* nothing was added, and that is no failure */
+    assert_string_equal(talk.text, "");
+}
+
+static void half_an_echo_that_broke_off_is_not_said_again(void **state) {
+    (void)state;
+    struct fake_step script[] = {{FAKE_RAW, HEAD}, {FAKE_CHUNK, DELTA("Eveni")}, {FAKE_CLOSE}, {0}};
+    request.message_count = 3;
+    request.is_continue = true;
+    run(script);
+    assert_int_equal(talk.err, E_UPSTREAM);
     assert_string_equal(talk.text, "");
 }
 
@@ -704,6 +740,25 @@ static void signs_of_life_are_worth_some_patience(void **state) {
     assert_int_equal(talk.err, E_TIMEOUT);
 }
 
+/* Never silent, never done: what a stall's deadline does not see. */
+static void a_reply_without_end_is_ended(void **state) {
+    (void)state;
+    static struct fake_step script[404];
+    struct fake_step *step = script;
+    *step++ = (struct fake_step){FAKE_RAW, HEAD};
+    for (int i = 0; i < 200; i++) {
+        *step++ = (struct fake_step){FAKE_CHUNK, DELTA("a")};
+        *step++ = (struct fake_step){FAKE_WAIT, .ms = 20};
+    }
+    *step++ = (struct fake_step){FAKE_CHUNK, FINISH("stop") DONE};
+    *step++ = (struct fake_step){FAKE_LAST_CHUNK};
+    model_settings.reply_ms = 300;
+    run(script);
+    assert_int_equal(talk.err, E_TIMEOUT);
+    assert_in_range(talk.text_len, 1, 100);
+    assert_non_null(strstr(talk.detail, "longer than a reply may"));
+}
+
 static void an_early_close_keeps_what_was_said(void **state) {
     (void)state;
     struct fake_step script[] = {
@@ -751,6 +806,7 @@ int main(void) {
         TALK_TEST(addresses_are_taken_as_people_paste_them),
         TALK_TEST(streams_of_every_house_are_read),
         TALK_TEST(streams_are_read_however_they_are_cut),
+        TALK_TEST(counts_that_cannot_be_meant_are_not_taken),
         TALK_TEST(a_stream_may_end_with_its_connection),
         TALK_TEST(after_a_finish_a_broken_connection_is_no_failure),
         TALK_TEST(after_done_nobody_waits_for_the_server),
@@ -759,6 +815,7 @@ int main(void) {
         TALK_TEST(stop_strings_are_cut_even_where_servers_do_not),
         TALK_TEST(a_message_is_gone_on_with),
         TALK_TEST(an_echo_of_the_message_is_dropped),
+        TALK_TEST(half_an_echo_that_broke_off_is_not_said_again),
         TALK_TEST(who_cannot_go_on_is_asked_in_words),
         TALK_TEST(a_refused_field_is_left_out),
         TALK_TEST(what_was_refused_is_remembered),
@@ -772,6 +829,7 @@ int main(void) {
         TALK_TEST(no_first_token),
         TALK_TEST(a_stall_keeps_what_was_said),
         TALK_TEST(signs_of_life_are_worth_some_patience),
+        TALK_TEST(a_reply_without_end_is_ended),
         TALK_TEST(an_early_close_keeps_what_was_said),
         TALK_TEST(cancelled_in_the_middle),
         TALK_TEST(cancelled_before_it_began),

@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "base/keyfile.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "fake_server.h"
 #include "fetch/fetch.h"
 #include "loop/mailbox.h"
@@ -38,6 +39,10 @@ static const struct fake_step SAYS_NOTHING[] = {
 static const struct fake_step BREAKS_OFF[] = {
     {FAKE_RAW, HEAD}, {FAKE_CHUNK, DELTA("half")}, {FAKE_CLOSE}, {0}};
 
+/* White space, and what may still be a tag, is not yet a token. */
+static const struct fake_step CLEARS_ITS_THROAT[] = {
+    {FAKE_RAW, HEAD}, {FAKE_CHUNK, DELTA("\\n") DELTA(" <thi")}, {FAKE_CLOSE}, {0}};
+
 struct told {
     char began[256], text[4096], detail[600];
     int began_count, end_count;
@@ -46,7 +51,7 @@ struct told {
     int64_t retry_after_ms;
     int64_t asked_reply_tokens;
     struct route_call *call;
-    bool cancels_at_delta;
+    bool cancels_at_delta, cancels_at_began;
 };
 
 static struct fake first, second;
@@ -70,6 +75,8 @@ static void on_began(void *ctx, const struct chat_endpoint *endpoint) {
     snprintf(it->began + used, sizeof it->began - used, STR_FMT ";", STR_ARG(endpoint->name));
     it->began_count++;
     it->asked_reply_tokens = requests[it - told].sampling.reply_tokens;
+    if (it->cancels_at_began)
+        route_cancel(it->call);
 }
 
 static void on_delta(void *ctx, struct str text) {
@@ -232,6 +239,7 @@ static void failures_before_the_first_token_lead_on(void **state) {
         {REFUSES, "413"},
         {HANGS, "silence"},
         {SAYS_NOTHING, "an empty reply"},
+        {CLEARS_ITS_THROAT, "blanks, and the beginning of a tag"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         build(SCRIPTS(rows[i].script), SAYS_B);
@@ -336,6 +344,36 @@ static void an_endpoint_that_keeps_failing_is_left_alone(void **state) {
     assert_int_equal(second.request_count, 9);
     assert_int_equal(route_health(model_at(0)).state, ROUTE_RESTING);
     assert_int_equal(route_health(model_at(1)).state, ROUTE_OK);
+}
+
+/* A house that tries many models over the years: those that are gone take nobody's place. */
+static void models_that_came_and_went_take_no_place(void **state) {
+    (void)state;
+    for (int i = 0; i < 2 * MODEL_LIMIT; i++) {
+        const struct model gone = {.id = id_new(), .revision = 1};
+        assert_int_equal(route_health(&gone).state, ROUTE_UNKNOWN);
+    }
+    model_settings.rest_ms = 60000;
+    build(SCRIPTS(FAILS), FAILS);
+    run_many(9);
+    assert_int_equal(asked_of_first, 5);
+    assert_int_equal(second.request_count, 5);
+    assert_int_equal(route_health(model_at(0)).state, ROUTE_RESTING);
+    assert_int_equal(route_health(model_at(1)).state, ROUTE_RESTING);
+}
+
+static void what_each_said_is_cut_at_a_whole_character(void **state) {
+    (void)state;
+    static char answer[2048];
+    char *at =
+        answer + snprintf(answer, sizeof answer, "HTTP/1.1 500 X\r\nContent-Length: 1200\r\n\r\n");
+    for (int i = 0; i < 600; i++, at += 2)
+        memcpy(at, "\xC3\xA9", 2);
+    struct fake_step speaks_at_length[] = {{FAKE_RAW, answer}, {0}};
+    build(SCRIPTS(speaks_at_length), speaks_at_length);
+    run_one();
+    assert_true(strlen(told[0].detail) > 400);
+    assert_true(text_is_utf8(str_from(told[0].detail)));
 }
 
 static void after_its_rest_it_is_tried_and_taken_back(void **state) {
@@ -465,6 +503,18 @@ static void cancelled_in_the_middle(void **state) {
     assert_int_equal(route_health(model_at(0)).state, ROUTE_UNKNOWN);
 }
 
+static void cancelled_while_it_begins(void **state) {
+    (void)state;
+    build(SCRIPTS(SAYS_A), SAYS_B);
+    ask(0, "default");
+    told[0].cancels_at_began = true;
+    loop_run();
+    assert_int_equal(told[0].err, E_CANCELLED);
+    assert_string_equal(told[0].text, "");
+    assert_string_equal(told[0].began, "First;");
+    assert_int_equal(told[0].end_count, 1);
+}
+
 static void the_understudy_can_be_cancelled(void **state) {
     (void)state;
     understudy_settings.tokens_per_second = 10;
@@ -515,10 +565,12 @@ int main(void) {
         TEST(failures_before_the_first_token_lead_on),
         TEST(after_the_first_token_nobody_else_is_asked),
         TEST(when_all_fail_a_person_reads_what_each_said),
+        TEST(what_each_said_is_cut_at_a_whole_character),
         TEST(a_disabled_model_is_left_out),
         TEST(a_models_own_id_is_a_route),
         TEST(a_reply_is_never_longer_than_its_model_may),
         TEST(an_endpoint_that_keeps_failing_is_left_alone),
+        TEST(models_that_came_and_went_take_no_place),
         TEST(after_its_rest_it_is_tried_and_taken_back),
         TEST(a_failed_probe_rests_twice_as_long),
         TEST(one_probe_at_a_time),
@@ -528,6 +580,7 @@ int main(void) {
         TEST(when_all_rest_it_is_said_for_how_long),
         TEST(cancelled_before_anything),
         TEST(cancelled_in_the_middle),
+        TEST(cancelled_while_it_begins),
         TEST(the_understudy_can_be_cancelled),
         TEST(estimates_learn_from_what_is_reported),
     };
