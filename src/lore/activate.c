@@ -18,7 +18,7 @@
 #include "base/banned.h"
 
 #define BOOKS_LIMIT  32
-#define DEPTHS_LIMIT 8 /* different scan depths in one scan; the rest use the default's text */
+#define DEPTHS_LIMIT 8 /* different scan depths in one scan; the rest use the next shallower text */
 
 struct candidate {
     const struct lore_book *book;
@@ -48,6 +48,7 @@ struct scanner {
     struct depth_text depths[DEPTHS_LIMIT];
     size_t depth_count;
     struct haystack *echo; /* contents of what has fired, for recursion; NULL before */
+    int64_t work;          /* what looking for keys may still cost */
 };
 
 /* --- texts ---------------------------------------------------------------------------------- */
@@ -55,13 +56,26 @@ struct scanner {
 static struct haystack *haystack_new(struct scanner *scanner) {
     struct haystack *haystack = arena_alloc(scanner->arena, sizeof(*haystack));
     haystack_init(haystack, scanner->arena);
+    haystack->work = &scanner->work;
     return haystack;
+}
+
+/* Of the texts that there are, the deepest that is not deeper than told: nobody hears what they
+ * should not. The first is empty. */
+static struct haystack *next_shallower(const struct scanner *scanner, int64_t depth) {
+    const struct depth_text *best = &scanner->depths[0];
+    for (size_t i = 1; i < scanner->depth_count; i++)
+        if (scanner->depths[i].depth <= depth && scanner->depths[i].depth > best->depth)
+            best = &scanner->depths[i];
+    return best->haystack;
 }
 
 static struct haystack *text_of_depth(struct scanner *scanner, int64_t depth) {
     for (size_t i = 0; i < scanner->depth_count; i++)
-        if (scanner->depths[i].depth == depth || i + 1 == DEPTHS_LIMIT)
+        if (scanner->depths[i].depth == depth)
             return scanner->depths[i].haystack;
+    if (scanner->depth_count == DEPTHS_LIMIT)
+        return next_shallower(scanner, depth);
     struct haystack *haystack = haystack_new(scanner);
     for (size_t i = 0; i < scanner->scan->message_count && (int64_t)i < depth; i++)
         if (!haystack_add(haystack, scanner->scan->messages[i]))
@@ -144,6 +158,8 @@ static const char *always_silent(const struct prepared_entry *entry) {
 static const char *ask_keys(struct candidate *candidate, const struct texts *texts) {
     const struct prepared_entry *entry = candidate->entry;
     const struct lore_key *key = first_key(texts, &entry->keys);
+    if (key == NULL && entry->has_more_keys)
+        return "its book has more keys than are looked for";
     if (entry->keys.count == 0)
         return "it has no keys";
     if (key == NULL)
@@ -178,6 +194,10 @@ static void ask(struct scanner *scanner, struct candidate *candidate) {
     struct texts texts = {text_of_depth(scanner, depth_of(candidate)),
                           entry->is_deaf ? NULL : scanner->echo};
     candidate->silence = ask_keys(candidate, &texts);
+    if (scanner->work <= 0) { /* it may not have been asked for all of its keys */
+        candidate->reason = NULL;
+        candidate->silence = "its books are too much for one search";
+    }
 }
 
 /* --- all entries ---------------------------------------------------------------------------- */
@@ -203,6 +223,9 @@ static void release_texts(struct scanner *scanner, struct haystack *heard) {
 }
 
 static void fire(struct scanner *scanner) {
+    scanner->work = HAYSTACK_WORK_BYTES;
+    text_of_depth(scanner, 0);
+    text_of_depth(scanner, LORE_SCAN_DEPTH);
     struct haystack *heard = haystack_new(scanner);
     for (int i = 0; i < LORE_PASSES_LIMIT && pass(scanner, heard); i++)
         scanner->echo = heard;
@@ -289,8 +312,20 @@ static void add_candidates(struct scanner *scanner, const struct source *sources
                 .book = sources[i].book, .entry = &sources[i].entries[k], .place = scanner->count};
 }
 
+/* By entries, in the order in which they stand. */
+static void tell_verdicts(const struct scanner *scanner, struct candidate *const *fired,
+                          const struct lore_hit *hits, size_t count,
+                          struct lore_verdict *verdicts) {
+    for (size_t i = 0; i < scanner->count; i++)
+        verdicts[i].silence = scanner->candidates[i].silence;
+    for (size_t i = 0; i < count; i++)
+        verdicts[fired[i]->place] = (struct lore_verdict){.hit = &hits[i]};
+}
+
+/* `verdicts` (NULL: nobody asks) has a place for every entry. */
 static void activate(struct arena *arena, const struct source *sources, size_t source_count,
-                     const struct lore_scan *scan, struct lore_hit **hits, size_t *hit_count) {
+                     const struct lore_scan *scan, struct lore_hit **hits, size_t *hit_count,
+                     struct lore_verdict *verdicts) {
     struct arena scratch;
     arena_init(&scratch);
     struct scanner scanner = {.arena = &scratch, .scan = scan};
@@ -307,6 +342,8 @@ static void activate(struct arena *arena, const struct source *sources, size_t s
     for (size_t i = 0; i < count; i++)
         (*hits)[i] = hit_of(arena, fired[i]);
     *hit_count = count;
+    if (verdicts != NULL)
+        tell_verdicts(&scanner, fired, *hits, count, verdicts);
     arena_release(&scratch);
 }
 
@@ -318,26 +355,26 @@ void lore_activate_books(struct arena *arena, const struct lore_book *books, siz
         prepare(arena, &books[i], &entries);
         sources[i] = (struct source){&books[i], entries};
     }
-    activate(arena, sources, book_count, scan, hits, hit_count);
+    activate(arena, sources, book_count, scan, hits, hit_count, NULL);
 }
 
-const char **lore_silence(struct arena *arena, const struct lore_book *book,
-                          const struct lore_scan *scan) {
+struct lore_verdict *lore_verdicts(struct arena *arena, const struct lore_book *book,
+                                   const struct lore_scan *scan) {
+    struct lore_hit *hits;
     struct prepared_entry *entries;
+    size_t count;
     prepare(arena, book, &entries);
     struct source source = {book, entries};
-    struct scanner scanner = {.arena = arena, .scan = scan};
-    add_candidates(&scanner, &source, 1);
-    fire(&scanner);
-    const char **silence = ARENA_ARRAY(arena, const char *, scanner.count + 1);
-    for (size_t i = 0; i < scanner.count; i++)
-        silence[i] = scanner.candidates[i].reason ? NULL : scanner.candidates[i].silence;
-    return silence;
+    struct lore_verdict *verdicts = ARENA_ARRAY(arena, struct lore_verdict, book->entry_count + 1);
+    activate(arena, &source, 1, scan, &hits, &count, verdicts);
+    return verdicts;
 }
 
-static bool is_known(const struct source *sources, size_t count, const struct lore_book *book) {
-    for (size_t i = 0; i < count; i++)
-        if (sources[i].book == book)
+/* Asked before it is loaded again: a change that comes between the two would take the book away that
+ * the first one gave. */
+static bool is_known(const struct lore_scan *scan, size_t at) {
+    for (size_t i = 0; i < at; i++)
+        if (scan->character_ids[i] == scan->character_ids[at])
             return true;
     return false;
 }
@@ -348,13 +385,15 @@ enum err lore_activate(struct db *db, struct arena *arena, const struct lore_sca
     size_t count = 0;
     for (size_t i = 0; i < scan->character_count && count < BOOKS_LIMIT; i++) {
         const struct prepared_book *prepared;
+        if (is_known(scan, i))
+            continue;
         enum err err = prepared_load(db, scan->character_ids[i], &prepared);
         if (err != E_OK && err != E_ABSENT)
             return err;
-        if (err == E_OK && !is_known(sources, count, &prepared->book))
+        if (err == E_OK)
             sources[count++] = (struct source){&prepared->book, prepared->entries};
     }
-    activate(arena, sources, count, scan, hits, hit_count);
+    activate(arena, sources, count, scan, hits, hit_count, NULL);
     prepared_trim();
     return E_OK;
 }

@@ -6,7 +6,8 @@
  * patterns, meaning) is not here.
  *
  * Books are prepared (keys read and folded) once per change and kept in memory, so that a turn
- * spends microseconds. Loop thread only.
+ * spends microseconds. A book that somebody made to hold the house up has its ends: so many keys are
+ * read (PREPARED_KEYS_LIMIT), and so much is searched (HAYSTACK_WORK_BYTES). Loop thread only.
  */
 #pragma once
 
@@ -48,7 +49,10 @@ MUST_USE enum err lore_activate(struct db *db, struct arena *arena, const struct
 /* The same for books at hand: for the tester and for tests. */
 void lore_activate_books(struct arena *arena, const struct lore_book *books, size_t book_count,
                          const struct lore_scan *scan, struct lore_hit **hits, size_t *hit_count);
-/* Why each entry of a book did not fire, in the order of its entries; NULL for those that did.
- * Static texts for a person. */
-const char **lore_silence(struct arena *arena, const struct lore_book *book,
-                          const struct lore_scan *scan);
+/* What became of each entry of a book, in the order of its entries. */
+struct lore_verdict {
+    const struct lore_hit *hit; /* NULL: it did not fire */
+    const char *silence;        /* then why; a static text for a person */
+};
+struct lore_verdict *lore_verdicts(struct arena *arena, const struct lore_book *book,
+                                   const struct lore_scan *scan);

@@ -7,7 +7,8 @@
 #include "base/arena.h"
 #include "base/json.h"
 
-#define LORE_ENTRIES_LIMIT 10000
+#define LORE_ENTRIES_LIMIT    10000
+#define LORE_BOOK_LIMIT_BYTES (8 << 20) /* of entries: what a card may carry (character/card.h) */
 
 struct lore_entry {
     int64_t id; /* ours; the `id` that a card gives is only a label, and is in `kept` */

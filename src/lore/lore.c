@@ -95,6 +95,8 @@ static enum err add_entry(struct tx *tx, struct lore_change *change) {
 static enum err save_entry(struct tx *tx, struct arena *arena, struct lore_change *change,
                            struct lore_book *book) {
     enum err err = change->entry_id != 0 ? edit_entry(tx, arena, change) : add_entry(tx, change);
+    if (err == E_OK && lore_store_bytes(tx_db(tx), book->id) > LORE_BOOK_LIMIT_BYTES)
+        err = E_LIMIT;
     return err != E_OK ? err : lore_store_touch(tx, book->id, clock_now_ms());
 }
 

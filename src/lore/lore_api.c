@@ -244,7 +244,8 @@ static bool reply_failure(struct request *request, enum err err) {
     if (err == E_CONFLICT)
         reply_problem(request, 412, "The lorebook has been changed since you read it.");
     else if (err == E_LIMIT)
-        reply_problem(request, 409, "A lorebook has at most %d entries.", LORE_ENTRIES_LIMIT);
+        reply_problem(request, 409, "A lorebook has at most %d entries, and %d MiB in all.",
+                      LORE_ENTRIES_LIMIT, LORE_BOOK_LIMIT_BYTES >> 20);
     else if (err != E_OK)
         reply_error(request, err);
     return err != E_OK;
@@ -448,13 +449,6 @@ static void delete_entry(struct request *request) {
 
 /* --- the tester ----------------------------------------------------------------------------- */
 
-static const struct lore_hit *hit_of(const struct lore_hit *hits, size_t count, int64_t entry_id) {
-    for (size_t i = 0; i < count; i++)
-        if (hits[i].entry_id == entry_id)
-            return &hits[i];
-    return NULL;
-}
-
 static struct str shown_name(struct arena *arena, const struct lore_entry *entry) {
     const struct json_value *keys = NULL;
     if (entry->name.len > 0)
@@ -465,13 +459,14 @@ static struct str shown_name(struct arena *arena, const struct lore_entry *entry
 }
 
 static void write_verdict(struct json *json, struct arena *arena, const struct lore_entry *entry,
-                          const struct lore_hit *hit, const char *silence) {
+                          const struct lore_verdict *verdict) {
+    const struct lore_hit *hit = verdict->hit;
     json_object_begin(json);
     JSON_ID(json, "entry_id", entry->id);
     JSON_STR(json, "name", hit ? hit->entry : shown_name(arena, entry));
     JSON_BOOL(json, "fires", hit != NULL);
     JSON_BOOL(json, "is_dropped", hit && hit->is_dropped);
-    JSON_STR(json, "reason", str_from(hit ? hit->reason : silence));
+    JSON_STR(json, "reason", str_from(hit ? hit->reason : verdict->silence));
     JSON_STR(json, "key", hit ? hit->key : STR_NONE);
     JSON_INT(json, "tokens", hit ? hit->tokens : 0);
     json_object_end(json);
@@ -480,8 +475,6 @@ static void write_verdict(struct json *json, struct arena *arena, const struct l
 static void test(struct request *request) {
     const struct test_body *body = request->body;
     struct lore_book book;
-    struct lore_hit *hits;
-    size_t count;
     enum err err = load_head(request, &book);
     if (err == E_OK)
         err = lore_store_load(store_reader(), request->arena, book.id, &book);
@@ -489,12 +482,10 @@ static void test(struct request *request) {
         return reply_error(request, err);
     struct lore_scan scan = {
         .messages = &body->text, .message_count = 1, .budget_tokens = TEST_BUDGET};
-    lore_activate_books(request->arena, &book, 1, &scan, &hits, &count);
-    const char **silence = lore_silence(request->arena, &book, &scan);
+    const struct lore_verdict *verdicts = lore_verdicts(request->arena, &book, &scan);
     struct json *json = reply_list_begin(request);
     for (size_t i = 0; i < book.entry_count; i++)
-        write_verdict(json, request->arena, &book.entries[i],
-                      hit_of(hits, count, book.entries[i].id), silence[i]);
+        write_verdict(json, request->arena, &book.entries[i], &verdicts[i]);
     reply_list_end(request, STR_NONE);
 }
 

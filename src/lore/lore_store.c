@@ -102,6 +102,17 @@ int64_t lore_store_entry_count(struct db *db, int64_t book_id) {
     return stmt_int(s, 0);
 }
 
+int64_t lore_store_bytes(struct db *db, int64_t book_id) {
+    struct stmt *s =
+        DB_SQL(db, "SELECT coalesce(sum(length(CAST(content AS BLOB)) + length(CAST(keys AS BLOB)) "
+                   "+ length(CAST(secondary_keys AS BLOB)) + length(CAST(name AS BLOB)) "
+                   "+ length(CAST(comment AS BLOB)) + length(CAST(extensions AS BLOB)) "
+                   "+ length(CAST(unknown AS BLOB))), 0) "
+                   "FROM lore_entry WHERE lorebook_id = :book");
+    bind_id(s, ":book", book_id);
+    return stmt_int(s, 0);
+}
+
 enum err lore_store_entries(struct db *db, struct arena *arena, struct lore_book *book) {
     size_t room = 0;
     book->entries = NULL;

@@ -29,6 +29,8 @@ MUST_USE enum err lore_store_page(struct db *db, struct arena *arena, int64_t bo
                                   int64_t after_place, int64_t after_id, size_t limit,
                                   struct lore_entry *entries, int64_t *places, size_t *count);
 int64_t lore_store_entry_count(struct db *db, int64_t book_id);
+/* Of all its entries, as they are stored. */
+int64_t lore_store_bytes(struct db *db, int64_t book_id);
 MUST_USE enum err lore_store_entry(struct db *db, struct arena *arena, int64_t book_id,
                                    int64_t entry_id, struct lore_entry *entry, int64_t *place);
 

@@ -15,7 +15,8 @@
 #define PIECES_ASKED    24  /* of a long key; more would not refuse more */
 #define TRIES           256 /* places where a key stands inside another word, before we give up */
 #define NOTE_WORD       STR("comment:")
-#define KEY_LIMIT_BYTES 1000
+#define KEY_LIMIT_BYTES 4000 /* a thousand characters, as the API takes them */
+#define KEY_WORK_BYTES  64   /* what asking the bits costs, as bytes of memmem() */
 
 /* --- keys ----------------------------------------------------------------------------------- */
 
@@ -181,10 +182,19 @@ static bool has_borders(struct str text, size_t from, size_t to) {
     return to >= text.len || !ties(text, to) || !ties(text, char_before(text, to));
 }
 
+/* False once the scan has cost what it may. */
+static bool pay(const struct haystack *haystack, size_t bytes) {
+    if (haystack->work == NULL)
+        return true;
+    *haystack->work -= (int64_t)bytes;
+    return *haystack->work > 0;
+}
+
 bool haystack_has(const struct haystack *haystack, const struct lore_key *key) {
     struct str text = buf_str(key->is_exact ? &haystack->exact : &haystack->folded);
-    if (key->is_pattern || key->text.len == 0 ||
-        !may_have(key->is_exact ? haystack->exact_bits : haystack->folded_bits, key->text))
+    if (key->is_pattern || key->text.len == 0 || !pay(haystack, KEY_WORK_BYTES) ||
+        !may_have(key->is_exact ? haystack->exact_bits : haystack->folded_bits, key->text) ||
+        !pay(haystack, text.len))
         return false;
     size_t from = 0;
     for (int tries = 0; tries < TRIES; tries++) {

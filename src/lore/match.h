@@ -29,6 +29,8 @@ struct lore_key {
  * so that most keys are done with after one look. */
 struct haystack {
     struct arena *arena; /* for folding */
+    int64_t *work;       /* what looking may still cost, in bytes, shared by the texts of a scan; at
+                            or below 0 nothing is found any more. NULL: without end */
     struct buf exact, folded;
     uint64_t exact_bits[HAYSTACK_BITS / 64], folded_bits[HAYSTACK_BITS / 64];
 };
@@ -40,3 +42,5 @@ void haystack_release(struct haystack *haystack);
  * out: people do not see them as said. False once the haystack is full. */
 bool haystack_add(struct haystack *haystack, struct str text);
 bool haystack_has(const struct haystack *haystack, const struct lore_key *key);
+/* A scan's first `*work`: some tens of milliseconds at the worst. */
+#define HAYSTACK_WORK_BYTES ((int64_t)128 << 20)

@@ -21,34 +21,54 @@ struct manner {
     bool is_exact, is_word;
 };
 
-static struct key_list read_keys(struct arena *arena, struct str keys, struct manner manner) {
+/* Where the keys of a book go, and how many more it may have. */
+struct keys_room {
+    struct arena *arena;
+    size_t left;
+};
+
+/* How many of `count` keys of one list are read. */
+static size_t take_room(struct keys_room *room, size_t count) {
+    count = count < LORE_KEYS_LIMIT ? count : LORE_KEYS_LIMIT;
+    count = count < room->left ? count : room->left;
+    room->left -= count;
+    return count;
+}
+
+static struct key_list read_keys(struct keys_room *room, struct str keys, struct manner manner) {
     const struct json_value *array;
+    struct arena scratch;
     struct key_list list = {NULL, 0};
-    if (keys.len <= 2 || json_parse(arena, keys, &array, NULL) != E_OK)
+    if (keys.len <= 2)
         return list;
-    size_t count = json_count(array) < LORE_KEYS_LIMIT ? json_count(array) : LORE_KEYS_LIMIT;
-    list.at = ARENA_ARRAY(arena, struct lore_key, count);
-    const struct json_value *i = json_first(array);
-    for (; i && list.count < count; i = json_next(i))
-        list.at[list.count++] =
-            lore_key_read(arena, json_string(i, STR("")), manner.is_exact, manner.is_word);
+    arena_init(&scratch);
+    if (json_parse(&scratch, keys, &array, NULL) == E_OK) {
+        size_t count = take_room(room, json_count(array));
+        list.at = ARENA_ARRAY(room->arena, struct lore_key, count);
+        const struct json_value *i = json_first(array);
+        for (; i && list.count < count; i = json_next(i))
+            list.at[list.count++] = lore_key_read(room->arena, json_string(i, STR("")),
+                                                  manner.is_exact, manner.is_word);
+    }
+    arena_release(&scratch);
     return list;
 }
 
-static struct key_list split_keys(struct arena *arena, struct str keys, struct manner manner) {
+static struct key_list split_keys(struct keys_room *room, struct str keys, struct manner manner) {
     struct str part;
     size_t count = 1;
     for (size_t i = 0; i < keys.len; i++)
         count += keys.at[i] == ',';
-    count = count < LORE_KEYS_LIMIT ? count : LORE_KEYS_LIMIT;
-    struct key_list list = {ARENA_ARRAY(arena, struct lore_key, count), 0};
+    count = take_room(room, count);
+    struct key_list list = {ARENA_ARRAY(room->arena, struct lore_key, count), 0};
     while (list.count < count && str_next(&keys, ',', &part))
-        list.at[list.count++] = lore_key_read(arena, part, manner.is_exact, manner.is_word);
+        list.at[list.count++] = lore_key_read(room->arena, part, manner.is_exact, manner.is_word);
     return list;
 }
 
 /* What few entries have is kept beside them: a book of many must stay small. */
-static void read_decorators(struct arena *arena, struct prepared_entry *p, struct manner manner) {
+static void read_decorators(struct keys_room *room, struct prepared_entry *p,
+                            struct manner manner) {
     struct decorators decorators;
     p->content = str_trim(decorators_read(p->entry->content, &decorators));
     p->is_always = decorators.is_always;
@@ -56,11 +76,11 @@ static void read_decorators(struct arena *arena, struct prepared_entry *p, struc
     p->yields = decorators.yields;
     p->additional_count = decorators.additional_count;
     if (p->additional_count > 0)
-        p->additional = ARENA_ARRAY(arena, struct key_list, p->additional_count);
+        p->additional = ARENA_ARRAY(room->arena, struct key_list, p->additional_count);
     for (size_t i = 0; i < p->additional_count; i++)
-        p->additional[i] = split_keys(arena, decorators.additional[i], manner);
+        p->additional[i] = split_keys(room, decorators.additional[i], manner);
     if (decorators.excluded.len > 0)
-        p->excluded = split_keys(arena, decorators.excluded, manner);
+        p->excluded = split_keys(room, decorators.excluded, manner);
     if (decorators.scan_depth >= 0)
         p->depth = decorators.scan_depth;
 }
@@ -91,30 +111,35 @@ static struct str shown_name(const struct prepared_entry *p) {
                                        : first;
 }
 
-static void prepare_entry(struct arena *arena, const struct lore_entry *entry,
+static void prepare_entry(struct keys_room *room, const struct lore_entry *entry,
                           struct prepared_entry *p) {
     struct manner manner;
+    struct arena scratch;
     const struct json_value *extensions = NULL;
     p->entry = entry;
+    arena_init(&scratch);
     if (entry->extensions.len > 2 &&
-        json_parse(arena, entry->extensions, &extensions, NULL) != E_OK)
+        json_parse(&scratch, entry->extensions, &extensions, NULL) != E_OK)
         extensions = NULL;
     read_extensions(p, extensions, &manner);
+    arena_release(&scratch);
     if (entry->case_sensitive >= 0)
         manner.is_exact = entry->case_sensitive;
     if (entry->position.at)
         p->position = entry->position;
-    p->keys = read_keys(arena, entry->keys, manner);
-    p->secondary = read_keys(arena, entry->secondary_keys, manner);
-    read_decorators(arena, p, manner);
+    p->keys = read_keys(room, entry->keys, manner);
+    p->secondary = read_keys(room, entry->secondary_keys, manner);
+    read_decorators(room, p, manner);
+    p->has_more_keys = room->left == 0;
     p->shown = shown_name(p);
     p->tokens = p->content.len > 0 ? tokens_estimate(p->content) : 0;
 }
 
 void prepare(struct arena *arena, const struct lore_book *book, struct prepared_entry **entries) {
+    struct keys_room room = {arena, PREPARED_KEYS_LIMIT};
     *entries = ARENA_ARRAY(arena, struct prepared_entry, book->entry_count);
     for (size_t i = 0; i < book->entry_count; i++)
-        prepare_entry(arena, &book->entries[i], &(*entries)[i]);
+        prepare_entry(&room, &book->entries[i], &(*entries)[i]);
 }
 
 #define BLOCK_BYTES 4096 /* a book of forty short entries is forty kilobytes: hundreds are kept */

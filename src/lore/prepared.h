@@ -10,6 +10,9 @@
     (16 << 20) /* of all books kept; the one used longest ago goes first \
                 */
 
+#define PREPARED_KEYS_LIMIT \
+    100000 /* of one book: ten for each of the most entries; a key costs some hundred bytes */
+
 struct key_list {
     struct lore_key *at;
     size_t count;
@@ -34,6 +37,7 @@ struct prepared_entry {
     enum logic logic;
     int64_t depth; /* messages; -1: the book's */
     int64_t tokens;
+    bool has_more_keys;               /* which are not looked for: the book has too many */
     bool is_always, is_never, yields; /* as decorators say */
     bool is_deaf;                     /* exclude_recursion: other entries cannot fire it */
     bool is_mute;                     /* prevent_recursion: it fires no others */

@@ -96,6 +96,36 @@ test("the tester says what fires, by which key, and why the rest stays silent", 
   assert.ok((await fires(id, "clock")).some((item) => item.is_dropped), "the book's budget is kept");
 });
 
+test("a book made of keys alone stops nobody, and holds nobody up", async () => {
+  const entries = Array.from({ length: 9000 }, () => ({ keys: Array(108).fill("aaaa"), content: "b", enabled: true, insertion_order: 1 }));
+  const form = new FormData();
+  form.append("files", new Blob([JSON.stringify({ spec: "chara_card_v2", spec_version: "2.0", data: { name: "Keys", description: "", personality: "", scenario: "", first_mes: "Hi.",
+    mes_example: "", character_book: { extensions: {}, recursive_scanning: true, entries: [...entries, { keys: [], constant: true, content: "Always.", enabled: true, insertion_order: 2 }] } } })]), "keys.json");
+  const [item] = (await t.api("POST", "/characters/import", form, { token: mia.token })).json.items;
+  assert.equal(item.status, "imported", JSON.stringify(item));
+  const { lorebook_id: id } = item.character;
+  const answer = await t.api("POST", `/lorebooks/${id}/test`, { text: "Nothing of it." }, { token: mia.token });
+  assert.equal(answer.status, 200, answer.text);
+  const verdicts = answer.json.items;
+  assert.equal(verdicts.length, 9001);
+  assert.equal(verdicts[8999].reason, "its book has more keys than are looked for");
+  assert.equal(verdicts[9000].fires, true);
+});
+
+test("a book does not grow beyond what a card may carry", async () => {
+  const { id } = await book();
+  const content = "x".repeat(200_000);
+  let status = 201, added = 0, answer;
+  for (; status === 201 && added < 60; added += 1) ({ status } = answer = await t.api("POST", `/lorebooks/${id}/entries`, { content }));
+  assert.equal(status, 409, answer.text);
+  assert.match(answer.json.detail, /8 MiB/);
+  assert.equal(added, 42); // the forty-second did not fit
+  const [first] = (await t.api("GET", `/lorebooks/${id}/entries`)).json.items;
+  assert.equal((await t.api("PATCH", `/lorebooks/${id}/entries/${first.id}`, { content })).status, 409);
+  assert.equal((await t.api("GET", `/lorebooks/${id}/entries/${first.id}`)).json.content, ENTRY.content);
+  assert.equal((await t.api("PATCH", `/lorebooks/${id}/entries/${first.id}`, { name: "small" })).status, 200);
+});
+
 test("lore that fires stands in the prompt, at once after every change", async () => {
   const { character, id } = await book([{ ...ENTRY, content: "The clock runs BACKWARDS-ONE." }]);
   const conversation = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;

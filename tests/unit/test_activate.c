@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "lore/decorator.h"
+#include "lore/match.h"
 #include "each_arena.h"
 
 #include <math.h>
@@ -154,6 +155,28 @@ static void looks_as_deep_as_told(void **state) {
     assert_string_equal(fired(&own, 1000, 3, messages), "1"); /* an entry's own depth */
 }
 
+/* More depths than texts are kept for: who asks for a shallow one never hears what is deeper. */
+static void many_depths_hear_no_deeper_than_told(void **state) {
+    (void)state;
+    const char *const messages[] = {"new", "older", "oldest", "the very first"};
+    struct buf json;
+    buf_init(&json, 1 << 16);
+    buf_add_str(&json, STR("{\"entries\":["));
+    for (int i = 0; i < 20; i++)
+        buf_printf(&json,
+                   "{\"keys\":[\"very\"],\"content\":\"@@scan_depth %d\\ntext\",\"enabled\":true},",
+                   30 - i);
+    buf_add_str(&json, STR(E("\"keys\":[\"very\"]") ","));
+    buf_add_str(
+        &json, STR("{\"keys\":[\"new\"],\"content\":\"@@scan_depth 0\\ntext\",\"enabled\":true},"));
+    buf_add_str(
+        &json,
+        STR("{\"keys\":[\"older\"],\"content\":\"@@scan_depth 1\\ntext\",\"enabled\":true}]}"));
+    struct lore_book book = book_of(str_dup_z(&arena, buf_str(&json)));
+    assert_string_equal(fired(&book, 1000, 4, messages), "123456");
+    buf_release(&json);
+}
+
 #define CHAIN(flags)                                                                     \
     "\"entries\":[{\"keys\":[\"one\"],\"content\":\"speaks of two\",\"enabled\":true},"  \
     "{\"keys\":[\"two\"],\"content\":\"speaks of three and one\",\"enabled\":true" flags \
@@ -261,12 +284,88 @@ static void says_why_not(void **state) {
                                                          "\"secondary_keys\":[\"b\"]")));
     struct str message = STR("a");
     struct lore_scan scan = {.messages = &message, .message_count = 1, .budget_tokens = 1000};
-    const char **silence = lore_silence(&arena, &book, &scan);
-    assert_null(silence[0]);
-    assert_string_equal(silence[1], "none of its keys is there");
-    assert_string_equal(silence[2], "it has no keys");
-    assert_string_equal(silence[3], "its keys are patterns, which do not fire yet");
-    assert_string_equal(silence[4], "its secondary keys do not allow it");
+    struct lore_verdict *verdicts = lore_verdicts(&arena, &book, &scan);
+    assert_null(verdicts[0].silence);
+    assert_string_equal(verdicts[0].hit->reason, "key");
+    assert_int_equal(verdicts[0].hit->entry_id, 1);
+    assert_string_equal(verdicts[1].silence, "none of its keys is there");
+    assert_string_equal(verdicts[2].silence, "it has no keys");
+    assert_string_equal(verdicts[3].silence, "its keys are patterns, which do not fire yet");
+    assert_string_equal(verdicts[4].silence, "its secondary keys do not allow it");
+    for (size_t i = 1; i < 5; i++)
+        assert_null(verdicts[i].hit);
+}
+
+/* --- books that somebody made to hold the house up ---------------------------------------------- */
+
+static struct lore_book large_book(size_t entries, size_t keys, const char *key) {
+    struct lore_book book = lore_book_empty();
+    struct buf json;
+    buf_init(&json, 16 << 20);
+    buf_add_char(&json, '[');
+    for (size_t i = 0; i < keys; i++)
+        buf_printf(&json, "%s\"%s\"", i ? "," : "", key);
+    buf_add_char(&json, ']');
+    struct str text = str_dup(&arena, buf_str(&json));
+    book.entries = ARENA_ARRAY(&arena, struct lore_entry, entries + 2);
+    for (book.entry_count = 0; book.entry_count < entries; book.entry_count++) {
+        book.entries[book.entry_count] = lore_entry_empty();
+        book.entries[book.entry_count].keys = text;
+        book.entries[book.entry_count].content = STR("text");
+    }
+    for (int i = 0; i < 2; i++, book.entry_count++) {
+        book.entries[book.entry_count] = lore_entry_empty();
+        book.entries[book.entry_count].content = STR("text");
+        book.entries[book.entry_count].keys = STR("[\"bab\"]");
+    }
+    book.entries[entries + 1].constant = true;
+    buf_release(&json);
+    return book;
+}
+
+static void more_keys_than_anybody_writes_are_not_read(void **state) {
+    (void)state;
+    struct lore_book book = large_book(LORE_ENTRIES_LIMIT - 2, LORE_KEYS_LIMIT, "a");
+    struct str message = STR("bab");
+    struct lore_scan scan = {.messages = &message, .message_count = 1, .budget_tokens = 1000};
+    struct lore_verdict *verdicts = lore_verdicts(&arena, &book, &scan);
+    assert_string_equal(verdicts[0].silence, "none of its keys is there");
+    assert_string_equal(verdicts[book.entry_count - 2].silence,
+                        "its book has more keys than are looked for");
+    assert_string_equal(verdicts[book.entry_count - 1].hit->reason, "constant");
+}
+
+/* Every key asks for its whole length of the text: its pieces are all there, it is not. */
+static void a_search_has_an_end(void **state) {
+    (void)state;
+    static char text[HAYSTACK_LIMIT_BYTES];
+    uint32_t random = 7;
+    for (size_t i = 0; i < sizeof text - 2; i++) {
+        random = random * 1664525u + 1013904223u;
+        text[i] = random >> 31 ? 'a' : 'b';
+    }
+    struct lore_book book = large_book(2000, 20, "ababababababababababababababababababababab");
+    struct str message = str_from(text);
+    struct lore_scan scan = {.messages = &message, .message_count = 1, .budget_tokens = 1000};
+    int64_t began_us = clock_mono_us();
+    struct lore_verdict *verdicts = lore_verdicts(&arena, &book, &scan);
+    print_message("searched for %lld ms\n", (long long)(clock_mono_us() - began_us) / 1000);
+    assert_string_equal(verdicts[0].silence, "none of its keys is there");
+    assert_string_equal(verdicts[book.entry_count - 2].silence,
+                        "its books are too much for one search");
+    assert_string_equal(verdicts[book.entry_count - 1].hit->reason, "constant");
+}
+
+static void keys_of_many_bytes_fire(void **state) {
+    (void)state;
+    struct buf json;
+    buf_init(&json, 1 << 16);
+    for (int i = 0; i < 400; i++)
+        buf_add_str(&json, STR("\xE9\xBE\x99")); /* a thousand bytes and more, a key still */
+    struct str key = str_dup(&arena, buf_str(&json));
+    struct str book = str_printf(&arena, BOOK(E("\"keys\":[\"%s\"]")), str_dup_z(&arena, key));
+    is_fired(book.at, str_dup_z(&arena, key), "1", "a key of 400 characters");
+    buf_release(&json);
 }
 
 /* The numbers of a large book: 500 entries of three keys, two messages of 2 KB. */
@@ -290,7 +389,7 @@ static void is_quick(void **state) {
     int64_t best_us = INT64_MAX;
     for (int i = 0; i < 20; i++) {
         int64_t began = clock_mono_us();
-        lore_silence(&arena, &book, &scan);
+        lore_verdicts(&arena, &book, &scan);
         int64_t took = clock_mono_us() - began;
         best_us = took < best_us ? took : best_us;
     }
@@ -302,9 +401,19 @@ static void is_quick(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        ARENA_TEST(fires),     ARENA_TEST(secondary_logic), ARENA_TEST(looks_as_deep_as_told),
-        ARENA_TEST(recursion), ARENA_TEST(decorators),      ARENA_TEST(decorators_are_taken_off),
-        ARENA_TEST(budgets),   ARENA_TEST(says_why_not),    ARENA_TEST(is_quick),
+        ARENA_TEST(many_depths_hear_no_deeper_than_told),
+        ARENA_TEST(more_keys_than_anybody_writes_are_not_read),
+        ARENA_TEST(a_search_has_an_end),
+        ARENA_TEST(keys_of_many_bytes_fire),
+        ARENA_TEST(fires),
+        ARENA_TEST(secondary_logic),
+        ARENA_TEST(looks_as_deep_as_told),
+        ARENA_TEST(recursion),
+        ARENA_TEST(decorators),
+        ARENA_TEST(decorators_are_taken_off),
+        ARENA_TEST(budgets),
+        ARENA_TEST(says_why_not),
+        ARENA_TEST(is_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
