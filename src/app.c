@@ -73,7 +73,8 @@
 
 #include "base/banned.h"
 
-#define LATER_MS 200 /* after the start: nobody waits for it */
+#define LATER_MS       200   /* after the start: nobody waits for it */
+#define LATER_AGAIN_MS 60000 /* after it failed */
 
 extern char **environ;
 
@@ -298,13 +299,14 @@ static void say_ready(void) {
     log_info("app", "server is ready", LF_STR("address", address), LF_Z("version", TROUPE_VERSION));
 }
 
-/* What can wait until the first words have been said. A vector store that does not open is rebuilt from the truth: no reason to stop. */
+/* What can wait until the first words have been said. A vector store that does not open (the disk is full) is no reason to stop: it is made from the truth when it can be. */
 static void open_later(void *ctx) {
-    (void)ctx;
     enum err err = store_open_vectors();
-    if (err != E_OK)
-        log_error("app", "vectors could not be opened; memory by meaning rests");
     index_begin(err == E_OK);
+    if (err == E_OK)
+        return;
+    log_error("app", "vectors could not be opened; memory by meaning rests until they can be");
+    timer_start(&later, LATER_AGAIN_MS, open_later, ctx);
 }
 
 static void on_drain(void *ctx) {

@@ -79,6 +79,8 @@ static int fill(MDB_txn *txn, MDB_dbi vectors, MDB_dbi state, const char *path) 
     mdb_env_set_mapsize(copy.to, 2 * about.me_mapsize); /* what is copied on write comes on top */
     mdb_env_set_maxdbs(copy.to, 4);
     if (result == 0)
+        result = vector_make_lock(path);
+    if (result == 0)
         result = mdb_env_open(copy.to, path, MDB_NOTLS | MDB_NOSYNC, 0600);
     if (result == 0)
         result = copy_all(&copy, txn, vectors, state);

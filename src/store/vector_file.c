@@ -29,6 +29,7 @@
 
 #define MAP_BYTES    ((size_t)4 << 30) /* address space, not memory; 6 million vectors of 384 values */
 #define READER_LIMIT 126               /* the loop, the writer and the pool's threads at once */
+#define LOCK_BYTES   8192              /* what LMDB makes for so many readers */
 #define TABLE_LIMIT  4                 /* named tables of the environment */
 #define VERSION      1                 /* of keys, values and the rotation */
 
@@ -133,12 +134,25 @@ static int learn_map_bytes(void) {
     return result;
 }
 
+int vector_make_lock(const char *path) {
+    char lock_path[PATH_MAX + 16];
+    snprintf(lock_path, sizeof(lock_path), "%s/lock.mdb", path);
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int result = posix_fallocate(fd, 0, LOCK_BYTES);
+    close(fd);
+    return result;
+}
+
 static int open_environment(const char *path) {
     struct vector_totals totals;
     int dead;
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return errno;
-    int result = mdb_env_create(&file.environment);
+    int result = vector_make_lock(path);
+    if (result == 0)
+        result = mdb_env_create(&file.environment);
     if (result != 0)
         return result;
     mdb_env_set_mapsize(file.environment, file.map_bytes);

@@ -36,6 +36,12 @@ MDB_dbi vector_table(void);
  * Writes wait as long as it takes, reads only while the files are exchanged. */
 typedef int (*vector_fill_fn)(MDB_txn *txn, MDB_dbi vectors, MDB_dbi state, const char *path);
 MUST_USE enum err vector_exchange(vector_fill_fn fill);
+/*
+ * Before mdb_env_open: LMDB gives its lock file a length, no blocks, and writes into it through a
+ * mapping, which on a full disk is a signal and no error code. So the blocks are there first, or
+ * ENOSPC is the answer. Not while the environment is open: closing the file lets go of its locks.
+ */
+int vector_make_lock(const char *path);
 /* LMDB's code as the house's; damage is logged and remembered, so that the next start begins anew. */
 #define VECTOR_MISFIT (-1) /* not one of LMDB's: dims are not the space's */
 enum err vector_err(int result);

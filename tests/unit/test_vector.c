@@ -296,6 +296,23 @@ static void the_map_grew_elsewhere(void **state) {
     close(start[1]);
 }
 
+/* What LMDB writes into through a mapping has its blocks, or a full disk would be a SIGBUS. */
+static void the_lock_file_is_no_hole(void **state) {
+    (void)state;
+    struct stat info;
+    assert_int_equal(vector_open(scratch), E_OK);
+    assert_int_equal(stat(scratch_path("vectors/lock.mdb"), &info), 0);
+    assert_int_equal(info.st_size, 8192); /* LMDB made it no longer */
+    assert_true(info.st_blocks * 512 >= info.st_size);
+    vector_close();
+    assert_int_equal(unlink(scratch_path("vectors/lock.mdb")),
+                     0); /* as in a folder from a backup */
+    assert_int_equal(vector_open(scratch), E_OK);
+    assert_int_equal(folders_set_aside(), 0);
+    assert_int_equal(stat(scratch_path("vectors/lock.mdb"), &info), 0);
+    assert_true(info.st_blocks * 512 >= info.st_size);
+}
+
 /* A file that may not grow answers as a full disk does: with an error at the write. */
 static void a_full_disk_stores_nothing(void **state) {
     (void)state;
@@ -654,6 +671,7 @@ int main(void) {
         IN_SCRATCH(a_compaction_that_was_cut_off_is_forgotten),
         IN_SCRATCH(the_map_grows),
         IN_SCRATCH(the_map_grew_elsewhere),
+        IN_SCRATCH(the_lock_file_is_no_hole),
         IN_SCRATCH(a_full_disk_stores_nothing),
         IN_SCRATCH(searches_go_on_while_it_changes),
         IN_SCRATCH(two_passes_find_what_one_does),
