@@ -647,6 +647,7 @@ CREATE VIRTUAL TABLE memory_words USING fts5 (
 
 -- What was learnt (memory/fact_store.c, summary_store.c, progress_store.c, forget_store.c). Every change here runs with freed pages overwritten, so that what is forgotten is in no file.
 -- One thing that is remembered, as a plain sentence. What contradicts it does not overwrite it: it is closed and points to what came after.
+-- Facts have no table of words: the few of a talk are read whole and compared in memory (learnt.c), and what is in no index need not be got out of it when it is forgotten.
 CREATE TABLE memory_fact (
     id              INTEGER NOT NULL PRIMARY KEY,
     user_id         INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
@@ -683,9 +684,6 @@ CREATE TABLE memory_source (
     PRIMARY KEY (fact_id, message_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memory_source_of_message ON memory_source (message_id, fact_id);
-
--- The words of facts; rowid = memory_fact.id; written by fact_store.c with the fact.
-CREATE VIRTUAL TABLE memory_fact_words USING fts5 (text, content = 'memory_fact', content_rowid = 'id', tokenize = "porter unicode61 remove_diacritics 2");
 
 -- A stretch of the talk that can be told as one thing: what the timeline shows.
 CREATE TABLE memory_episode (

@@ -1,7 +1,6 @@
 /*
- * Facts and their words are written together: the word index is an FTS5 table over the facts, and
- * what leaves a row leaves it first. Lists of facts come as the panel and the prompt want them:
- * pinned, important, new.
+ * Facts and their sources. Lists of facts come as the panel and the prompt want them: pinned,
+ * important, new.
  */
 #include "memory/fact_store.h"
 
@@ -111,23 +110,6 @@ enum err memory_store_sources(struct db *db, struct arena *arena, struct memory_
     return err;
 }
 
-static enum err words_add(struct tx *tx, int64_t id, struct str text) {
-    struct stmt *s =
-        DB_SQL(tx_db(tx), "INSERT INTO memory_fact_words (rowid, text) VALUES (:id, :text)");
-    bind_id(s, ":id", id);
-    bind_str(s, ":text", text);
-    return stmt_run(s);
-}
-
-/* FTS5 wants to be told what stood there. */
-static enum err words_remove(struct tx *tx, int64_t id) {
-    struct stmt *s =
-        DB_SQL(tx_db(tx), "INSERT INTO memory_fact_words (memory_fact_words, rowid, text) "
-                          "SELECT 'delete', id, text FROM memory_fact WHERE id = :id");
-    bind_id(s, ":id", id);
-    return stmt_run(s);
-}
-
 static void bind_fact(struct stmt *s, const struct memory_fact *fact) {
     bind_id(s, ":id", fact->id);
     bind_str(s, ":kind", fact->kind);
@@ -159,17 +141,12 @@ enum err memory_store_insert(struct tx *tx, const struct memory_fact *fact) {
     bind_int(s, ":character", fact->character_id);
     bind_id(s, ":conversation", fact->conversation_id);
     enum err err = stmt_run(s);
-    if (err == E_OK)
-        err = words_add(tx, fact->id, fact->text);
     for (size_t i = 0; i < fact->source_count && err == E_OK; i++)
         err = memory_store_add_source(tx, fact->id, fact->sources[i]);
     return err;
 }
 
 enum err memory_store_update(struct tx *tx, const struct memory_fact *fact) {
-    enum err err = words_remove(tx, fact->id);
-    if (err != E_OK)
-        return err;
     struct stmt *s = DB_SQL(
         tx_db(tx),
         "UPDATE memory_fact SET kind = :kind, subject = :subject, predicate = :predicate, object = :object, identity = :identity, "
@@ -177,8 +154,7 @@ enum err memory_store_update(struct tx *tx, const struct memory_fact *fact) {
         "    superseded_by = :superseded_by, state = :state, pinned = :pinned, made_by = :made_by, "
         "    revision = revision + 1, updated_at = :updated_at WHERE id = :id");
     bind_fact(s, fact);
-    err = stmt_run(s);
-    return err == E_OK ? words_add(tx, fact->id, fact->text) : err;
+    return stmt_run(s);
 }
 
 /* A message that has gone meanwhile is no source. */
@@ -199,9 +175,6 @@ enum err memory_store_use(struct tx *tx, int64_t fact_id, int64_t now) {
 }
 
 enum err memory_store_remove(struct tx *tx, int64_t fact_id) {
-    enum err err = words_remove(tx, fact_id);
-    if (err != E_OK)
-        return err;
     struct stmt *s = DB_SQL(tx_db(tx), "DELETE FROM memory_fact WHERE id = :id");
     bind_id(s, ":id", fact_id);
     return stmt_run(s);

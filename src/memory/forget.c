@@ -1,9 +1,9 @@
 /*
- * What is forgotten is nowhere afterwards: not in its row, not in the word index (whose segments are
- * merged, because a deletion only marks), not among the vectors, not in summaries and episodes that
- * told it, not in the answers kept for repeated requests, not in the recorded prompts, and not in
- * freed pages or in the log. What stays is a digest, so that it is not learnt again, and, when
- * the messages are withheld too, their ids: the talk itself is the person's to delete.
+ * What is forgotten is nowhere afterwards: not in its row (facts have no word index that would have
+ * to be rewritten), not among the vectors, not in summaries and episodes that told it, not in the
+ * answers kept for repeated requests, not in the recorded prompts, and not in freed pages or in the
+ * log. What stays is a digest, so that it is not learnt again, and, when the messages are withheld
+ * too, their ids: the talk itself is the person's to delete.
  * Recorded prompts are cleaned afterwards, see forget_prompts.c.
  */
 #include "memory/forget.h"
@@ -283,8 +283,6 @@ enum err writer_forget(struct tx *tx, struct forget *forget) {
         err = remove_told(tx, forget);
     if (err == E_OK)
         err = writer_withhold(tx, forget);
-    if (err == E_OK && forget->fact_count > 0)
-        err = memory_store_merge_words(tx);
     if (err == E_OK)
         err = forget_queue_scrub(tx, &forget->scope, forget->since);
     return err;
@@ -341,8 +339,6 @@ enum err writer_forget_everything(struct tx *tx, struct arena *arena, struct for
         err = touch_all(tx, forget);
     if (err == E_OK)
         err = memory_store_forget_all(tx, forget->scope.conversation_id);
-    if (err == E_OK)
-        err = memory_store_merge_words(tx);
     if (err == E_OK)
         err = be_strangers(tx, arena, forget->scope.conversation_id);
     return err == E_OK ? forget_queue_scrub(tx, &forget->scope, 0) : err;

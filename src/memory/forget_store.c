@@ -1,7 +1,6 @@
 /*
  * What forgetting leaves and takes: digests that keep a fact from coming back, messages of which
- * nothing is remembered, the answers that were kept for repeats, the words of what is gone, and the
- * recorded prompts.
+ * nothing is remembered, the answers that were kept for repeats, and the recorded prompts.
  */
 #include "memory/forget_store.h"
 
@@ -87,18 +86,6 @@ enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, int64_t fac
     return stmt_run(s);
 }
 
-enum err memory_store_merge_words(struct tx *tx) {
-    return stmt_run(
-        DB_SQL(tx_db(tx), "INSERT INTO memory_fact_words (memory_fact_words) VALUES ('optimize')"));
-}
-
-/* FTS5 wants to be told what stood there. */
-static struct stmt *unindex_facts(struct db *db) {
-    return DB_SQL(db, "INSERT INTO memory_fact_words (memory_fact_words, rowid, text) "
-                      "SELECT 'delete', id, text FROM memory_fact "
-                      "WHERE conversation_id = :conversation");
-}
-
 static enum err run_of(struct stmt *s, int64_t conversation_id) {
     bind_id(s, ":conversation", conversation_id);
     return stmt_run(s);
@@ -106,10 +93,9 @@ static enum err run_of(struct stmt *s, int64_t conversation_id) {
 
 enum err memory_store_forget_all(struct tx *tx, int64_t conversation_id) {
     struct db *db = tx_db(tx);
-    enum err err = run_of(unindex_facts(db), conversation_id);
-    if (err == E_OK)
-        err = run_of(DB_SQL(db, "DELETE FROM memory_fact WHERE conversation_id = :conversation"),
-                     conversation_id);
+    enum err err =
+        run_of(DB_SQL(db, "DELETE FROM memory_fact WHERE conversation_id = :conversation"),
+               conversation_id);
     if (err == E_OK)
         err = run_of(DB_SQL(db, "DELETE FROM memory_episode WHERE conversation_id = :conversation"),
                      conversation_id);

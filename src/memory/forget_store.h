@@ -21,8 +21,6 @@ MUST_USE enum err memory_store_mentions(struct db *db, int64_t conversation_id, 
 
 /* Answers that were kept for repeats and show this fact, in whatever words it had then. */
 MUST_USE enum err memory_store_forget_answers(struct tx *tx, int64_t user_id, int64_t fact_id);
-/* Merges the word index, so that nothing of deleted rows is left in it. */
-MUST_USE enum err memory_store_merge_words(struct tx *tx);
 /* Facts, episodes and summaries of a conversation; not their vectors, nor how the two stand. */
 MUST_USE enum err memory_store_forget_all(struct tx *tx, int64_t conversation_id);
 

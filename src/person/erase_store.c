@@ -33,11 +33,8 @@ static struct stmt *merge_statement(struct db *db, int table) {
         return DB_SQL(db, "INSERT INTO memory_words (memory_words, rank) VALUES ('merge', :pages)");
     case 1:
         return DB_SQL(
-            db, "INSERT INTO memory_fact_words (memory_fact_words, rank) VALUES ('merge', :pages)");
-    case 2:
-        return DB_SQL(
             db, "INSERT INTO knowledge_words (knowledge_words, rank) VALUES ('merge', :pages)");
-    case 3:
+    case 2:
         return DB_SQL(
             db, "INSERT INTO character_words (character_words, rank) VALUES ('merge', :pages)");
     default:

@@ -4,7 +4,7 @@
 
 #include "store/store.h"
 
-#define ERASE_WORD_TABLES 5
+#define ERASE_WORD_TABLES 4
 /* Rewrites the segments of a table of search words, in which deleted rows are only marked. `is_first`
  * begins anew; *more: call again. */
 MUST_USE enum err erase_merge_words(struct tx *tx, int table, bool is_first, bool *more);
