@@ -133,7 +133,7 @@ struct str conn_address(const struct conn *conn) {
 void conn_set_address(struct conn *conn, struct str address) {
     conn->address_len =
         (uint8_t)(address.len < CONN_ADDRESS_BYTES ? address.len : CONN_ADDRESS_BYTES - 1);
-    memcpy(conn->address, address.at, conn->address_len);
+    memmove(conn->address, address.at, conn->address_len); /* it may be its own */
 }
 
 bool conn_is_from_proxy(const struct conn *conn) {

@@ -21,6 +21,8 @@
 struct conn;
 struct request;
 
+#define CONN_ADDRESS_BYTES 46 /* an address as text: INET6_ADDRSTRLEN */
+
 /* Whoever owns the bytes of a connection. Tables are static; a function that is NULL is not called.
  */
 struct conn_protocol {

@@ -16,9 +16,8 @@
 
 #include <uv.h>
 
-#define CONN_MAGIC         0x436f6e6eu
-#define CONN_IOV_LIMIT     64 /* buffers of one write */
-#define CONN_ADDRESS_BYTES 46 /* INET6_ADDRSTRLEN */
+#define CONN_MAGIC     0x436f6e6eu
+#define CONN_IOV_LIMIT 64 /* buffers of one write */
 
 /* Bytes to send: copied into a block when let_go is NULL, else somebody's who is told when they have
  * left. */

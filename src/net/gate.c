@@ -160,29 +160,48 @@ static bool is_address(struct str address) {
     return uv_inet_pton(AF_INET, text, bytes) == 0 || uv_inet_pton(AF_INET6, text, bytes) == 0;
 }
 
-/* The right-most address that is not a proxy of ours: what is left of it anybody can write. */
-static struct str forwarded_for(struct str list, struct str fallback) {
-    while (list.len > 0) {
+/* One line of addresses from its right end on; *address is the last one that may be believed. True when
+ * nothing further left may: anybody could have written it. */
+static bool take_forwarded(struct str list, struct str *address) {
+    do {
         size_t comma = list.len;
         while (comma > 0 && list.at[comma - 1] != ',')
             comma--;
-        struct str address = str_trim(str_slice(list, comma, list.len));
-        if (!is_address(address))
-            return fallback;
-        if (!listener_is_proxy(address))
-            return address;
-        fallback = address;
+        struct str one = str_trim(str_slice(list, comma, list.len));
+        if (!is_address(one))
+            return true;
+        *address = one;
+        if (!listener_is_proxy(one))
+            return true;
         list.len = comma > 0 ? comma - 1 : 0;
-    }
-    return fallback;
+    } while (list.len > 0);
+    return false;
+}
+
+/* Lines of one name are one list (RFC 9110 section 5.3). A proxy that does not join them (HAProxy) adds
+ * its own behind what the client wrote, so the last one counts first. */
+static struct str forwarded_for(const struct request *request) {
+    struct str address = request->address;
+    for (size_t i = request->header_count; i > 0; i--)
+        if (str_eq_nocase(request->headers[i - 1].name, STR("x-forwarded-for")) &&
+            take_forwarded(request->headers[i - 1].value, &address))
+            break;
+    return address;
+}
+
+static bool is_forwarded_from_tls(const struct request *request) {
+    for (size_t i = request->header_count; i > 0; i--)
+        if (str_eq_nocase(request->headers[i - 1].name, STR("x-forwarded-proto")))
+            return str_eq_nocase(request->headers[i - 1].value, STR("https"));
+    return false;
 }
 
 static void find_peer(struct exchange *exchange) {
     struct request *request = &exchange->request;
     if (!conn_is_from_proxy(request->conn))
         return;
-    request->address = forwarded_for(request_header(request, "x-forwarded-for"), request->address);
-    request->is_secure = str_eq_nocase(request_header(request, "x-forwarded-proto"), STR("https"));
+    request->address = forwarded_for(request);
+    request->is_secure = is_forwarded_from_tls(request);
 }
 
 static bool is_listed_origin(struct str origin) {

@@ -512,7 +512,9 @@ static void ended(struct conn *conn) {
             conn_close(conn);
         return;
     }
-    if (!exchange->is_running || exchange->on_gone != NULL)
+    if (!exchange->is_running)
+        conn_close(conn); /* answers to earlier requests may still be on their way */
+    else if (exchange->on_gone != NULL)
         conn_abort(conn);
     else
         exchange->keeps_alive = conn_has_kept(conn) && exchange->keeps_alive;
@@ -535,6 +537,15 @@ static void expired(struct conn *conn) {
     }
 }
 
+/* The address was the connection's. Not into the arena: the writer or a pool thread may be at work
+ * there while the handler waits for it. */
+static void keep_address(struct exchange *exchange) {
+    struct str *address = &exchange->request.address;
+    BUG_IF(address->len > sizeof(exchange->address));
+    memcpy(exchange->address, address->at, address->len);
+    address->at = exchange->address;
+}
+
 static void tell_gone(struct exchange *exchange) {
     void (*on_gone)(struct request *, void *) = exchange->on_gone;
     exchange->on_gone = NULL;
@@ -547,7 +558,7 @@ static void closed(struct conn *conn) {
     if (exchange == NULL)
         return;
     conn_set_state(conn, NULL);
-    exchange->request.address = str_dup(&exchange->arena, exchange->request.address);
+    keep_address(exchange);
     exchange->request.conn = NULL;
     if (exchange->is_running && !exchange->is_answered)
         tell_gone(exchange);

@@ -84,6 +84,7 @@ struct exchange {
     struct arena arena;
     struct exchange *next_spare;
     char request_id[REQUEST_ID_LEN];
+    char address[CONN_ADDRESS_BYTES]; /* of a peer that has left */
     struct header headers[HEAD_FIELDS_LIMIT];
     char extra_bytes[EXCHANGE_EXTRA_BYTES];
     char scratch[EXCHANGE_SCRATCH_BYTES];

@@ -275,6 +275,7 @@ void reply_now(struct exchange *exchange, int status, struct str content_type, s
     exchange->bytes = bytes;
     exchange->let_go = let_go;
     exchange->owner = owner;
+    exchange->on_gone = NULL; /* what its ctx points at may be gone before the recording is done */
     if (!exchange->is_recorded) {
         send_now(exchange);
         return;

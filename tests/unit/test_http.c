@@ -593,6 +593,20 @@ static void a_peer_that_leaves_is_told_of_once(void **state) {
     assert_int_equal(gone_calls, 1);
 }
 
+/* The writer or a pool thread may be at work in the arena of a request that waits: what the loop does
+ * when the peer leaves must not touch it. */
+static void a_peer_that_leaves_lets_the_arena_be(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_feed(&rig, STR("GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n"), CUT_WHOLE);
+    struct arena before = *waiting->arena;
+    rig_close(&rig);
+    assert_memory_equal(waiting->arena, &before, sizeof(before));
+    assert_true(str_eq(waiting->address, STR("192.0.2.1")));
+    reply_empty(waiting, 202);
+}
+
 /* A peer that only finished sending (nc does) still gets its answer when nobody asked to be told.
  */
 static void half_closed_peers_are_answered(void **state) {
@@ -618,6 +632,19 @@ static void a_body_that_never_ends_runs_no_handler(void **state) {
     conn_test_flush(rig.conn);
     assert_int_equal(calls, 0);
     assert_int_equal(rig_answers(&rig), 0);
+    assert_false(conn_is_open(rig.conn));
+    rig_close(&rig);
+}
+
+static void a_request_that_breaks_off_takes_no_answer_before_it_away(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    conn_test_feed(rig.conn, STR(GET("") "GET / HT"));
+    conn_test_feed(rig.conn, STR(""));
+    conn_test_flush(rig.conn);
+    assert_int_equal(rig_answers(&rig), 1);
+    assert_int_equal(rig_status(&rig, 0), 200);
     assert_false(conn_is_open(rig.conn));
     rig_close(&rig);
 }
@@ -666,8 +693,10 @@ int main(void) {
         TEST(pipelined_requests_wait_for_their_turn),
         TEST(big_answers_arrive_whole_in_order),
         TEST(a_peer_that_leaves_is_told_of_once),
+        TEST(a_peer_that_leaves_lets_the_arena_be),
         TEST(half_closed_peers_are_answered),
         TEST(a_body_that_never_ends_runs_no_handler),
+        TEST(a_request_that_breaks_off_takes_no_answer_before_it_away),
         TEST(only_names_of_this_server_are_answered_on_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -333,7 +333,12 @@ static void the_last_untrusted_address_counts(void **state) {
                 {"nonsense", "127.0.0.1"},
                 {"1.2.3.4, nonsense", "127.0.0.1"},
                 {"", "127.0.0.1"},
-                {"2001:db8::1", "2001:db8::1"}};
+                {"2001:db8::1", "2001:db8::1"},
+                /* A proxy that does not join lines (HAProxy) adds its own behind the client's. */
+                {"1.2.3.4\r\nX-Forwarded-For: 203.0.113.7", "203.0.113.7"},
+                {"203.0.113.7\r\nX-Forwarded-For: 10.0.0.2", "203.0.113.7"},
+                {"1.2.3.4\r\nX-Forwarded-For: nonsense", "127.0.0.1"},
+                {"1.2.3.4\r\nX-Forwarded-For: ", "127.0.0.1"}};
     net_settings.trusted_proxies = STR("10.0.0.0/8");
     for (int is_proxy = 0; is_proxy < 2; is_proxy++) {
         for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -350,6 +355,24 @@ static void the_last_untrusted_address_counts(void **state) {
             assert_int_equal(seen_secure, is_proxy);
             rig_close(&rig);
         }
+    }
+}
+
+static void the_last_line_says_whether_it_was_tls(void **state) {
+    (void)state;
+    net_settings.trusted_proxies = STR("10.0.0.0/8");
+    for (int is_tls = 0; is_tls < 2; is_tls++) {
+        struct rig rig;
+        rig_open(&rig);
+        conn_test_from(rig.conn, STR("10.0.0.2"), true);
+        rig_feed(&rig,
+                 is_tls ? STR("GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+                              "X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https\r\n\r\n")
+                        : STR("GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+                              "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n\r\n"),
+                 CUT_WHOLE);
+        assert_int_equal(seen_secure, is_tls);
+        rig_close(&rig);
     }
 }
 
@@ -565,6 +588,23 @@ static void a_recorded_answer_survives_the_peer(void **state) {
     recorded_sent(recorded_request);
 }
 
+static void must_not_be_told(struct request *request, void *ctx) {
+    (void)request, (void)ctx;
+    fail_msg("what the handler kept for its answer may be gone by now");
+}
+
+/* To a handler its request is over when it has answered, however long the recording takes. */
+static void who_has_answered_is_not_told_that_the_peer_left(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_feed(&rig, STR("POST /api/v1/hold HTTP/1.1\r\nHost: localhost\r\n" KEY "\r\n"), CUT_WHOLE);
+    assert_true(request_on_gone(held, must_not_be_told, NULL));
+    reply_bytes(held, 200, STR("text/plain"), STR("kept"));
+    rig_close(&rig);
+    recorded_sent(recorded_request);
+}
+
 static void keys_are_for_people_and_posts_and_bounded(void **state) {
     (void)state;
     assert_int_equal(ask("GET /api/v1/mine", KEY, NULL), 200);
@@ -618,6 +658,7 @@ int main(void) {
         TEST(cookies_only_work_from_our_own_page),
         TEST(cookies_are_read_and_set_by_the_house_rules),
         TEST(the_last_untrusted_address_counts),
+        TEST(the_last_line_says_whether_it_was_tls),
         TEST(rates_are_told_and_kept),
         TEST(wrong_tokens_are_not_checked_without_end),
         TEST(bodies_are_checked_by_type_and_rows),
@@ -626,6 +667,7 @@ int main(void) {
         TEST(listed_origins_may_read_answers_and_errors),
         TEST(a_repeat_gets_the_first_answer_and_runs_nothing),
         TEST(a_recorded_answer_survives_the_peer),
+        TEST(who_has_answered_is_not_told_that_the_peer_left),
         TEST(keys_are_for_people_and_posts_and_bounded),
         TEST(lists_have_an_envelope),
         TEST(a_half_written_answer_gives_way_to_the_problem),
