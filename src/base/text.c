@@ -14,7 +14,8 @@
 
 #include "base/banned.h"
 
-#define HIGH_BITS UINT64_C(0x8080808080808080)
+#define HIGH_BITS    UINT64_C(0x8080808080808080)
+#define MARKS_IN_ROW 30 /* UAX #15 section 13: more than any language needs */
 #define SIMILARITY_CODE_POINTS \
     1024 /* a name, a key, a title; what is longer is compared by its beginning */
 
@@ -170,10 +171,42 @@ static struct str fold_ascii(struct arena *arena, struct str s) {
     return (struct str){out, s.len};
 }
 
+/* The bytes of the mark at `at` that has a place of its own among others (the first is U+0300), or 0. */
+static size_t mark_at(struct str s, size_t at) {
+    uint32_t code_point;
+    if ((unsigned char)s.at[at] < 0xCC)
+        return 0;
+    size_t len = text_char(s, at, &code_point);
+    return len > 0 && utf8proc_get_property((utf8proc_int32_t)code_point)->combining_class != 0
+               ? len
+               : 0;
+}
+
+/* utf8proc puts a row of marks into order by exchanging neighbours: its time grows with the square of
+ * the row. Marks beyond MARKS_IN_ROW are left out. */
+static struct str bound_marks(struct arena *arena, struct str s) {
+    char *out = NULL;
+    size_t n = 0, row = 0, len;
+    for (size_t at = 0; at < s.len; at += len) {
+        size_t mark = mark_at(s, at);
+        len = mark > 0 ? mark : 1;
+        row = mark > 0 ? row + 1 : 0;
+        if (row > MARKS_IN_ROW && out == NULL) {
+            out = arena_alloc(arena, s.len);
+            memcpy(out, s.at, n = at);
+        }
+        if (out != NULL && row <= MARKS_IN_ROW) {
+            memcpy(out + n, s.at + at, len);
+            n += len;
+        }
+    }
+    return out != NULL ? str_of(out, n) : s;
+}
+
 static struct str map_with(struct arena *arena, struct str s, utf8proc_option_t options) {
     if (skip_ascii(s, 0) == s.len)
         return fold_ascii(arena, s);
-    s = text_repair(arena, s);
+    s = bound_marks(arena, text_repair(arena, s));
     utf8proc_uint8_t *folded;
     utf8proc_ssize_t len =
         utf8proc_map((const utf8proc_uint8_t *)s.at, (utf8proc_ssize_t)s.len, &folded, options);
