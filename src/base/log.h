@@ -1,7 +1,7 @@
 /*
  * JSON lines on standard error: one event, one line, past tense, stable message with fields. No
  * message text, no secrets; e-mail addresses at most at debug. Any thread may log: a line leaves in
- * one write(2).
+ * one write(2), and nobody waits long for its reader (what it does not take is left out and counted).
  *
  * A line: {"at":"2026-11-21T03:52:00.123Z","level":"info","component":"turn","message":"turn
  * settled","request_id":"...",<fields>}. It is at most LOG_LINE_BYTES long: values are cut to
@@ -20,7 +20,7 @@ struct log_field {
     int64_t number;
 };
 
-#define LOG_LINE_BYTES  8192
+#define LOG_LINE_BYTES  4096
 #define LOG_VALUE_BYTES 1024
 
 /* Until it is called, the level is info. */

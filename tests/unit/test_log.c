@@ -162,6 +162,43 @@ static void threads_do_not_mix_lines_or_request_ids(void **state) {
         assert_int_equal(seen[i], 500);
 }
 
+/* Standard error is a pipe that nobody reads: it is waited for once, and what was lost is told when
+ * somebody reads again. */
+static void a_reader_that_sleeps_costs_lines_and_not_the_server(void **state) {
+    (void)state;
+    enum { LINES = 5000 };
+    static char bytes[1 << 20];
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    alarm(60); /* a write that waits would wait for ever */
+    for (int i = 0; i < LINES; i++)
+        log_info("c", "line", LF_INT("i", i));
+    ssize_t len = read(ends[0], bytes, sizeof(bytes));
+    assert_true(len > 0 && bytes[len - 1] == '\n');
+    struct str text = str_of(bytes, (size_t)len), part;
+    int kept = 0;
+    const struct json_value *line;
+    while (str_next(&text, '\n', &part) && part.len > 0) {
+        assert_int_equal(json_parse(&arena, part, &line, NULL), E_OK);
+        assert_int_equal(json_int(json_member(line, "i"), -1), kept++);
+    }
+    assert_in_range(kept, 100, LINES - 1);
+    log_info("c", "awake");
+    len = read(ends[0], bytes, sizeof(bytes));
+    text = str_of(bytes, len > 0 ? (size_t)len : 0);
+    assert_true(str_next(&text, '\n', &part));
+    assert_int_equal(json_parse(&arena, part, &line, NULL), E_OK);
+    assert_member(line, "message", STR("lines were lost: nobody read them"));
+    assert_int_equal(json_int(json_member(line, "count"), 0), LINES - kept);
+    assert_true(str_next(&text, '\n', &part));
+    assert_int_equal(json_parse(&arena, part, &line, NULL), E_OK);
+    assert_member(line, "message", STR("awake"));
+    alarm(0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void a_bug_leaves_its_line_and_aborts(void **state) {
     (void)state;
     pid_t child = fork();
@@ -187,6 +224,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(long_lines_are_cut_and_say_so, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_request_id_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_do_not_mix_lines_or_request_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reader_that_sleeps_costs_lines_and_not_the_server, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_bug_leaves_its_line_and_aborts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
