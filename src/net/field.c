@@ -68,6 +68,11 @@ static bool wrong(struct reader *reader, const struct place *place, const char *
     return false;
 }
 
+/* Enough is wrong: more would cost time and be told to nobody. */
+static bool is_enough(const struct reader *reader) {
+    return reader->problems->count == COUNT_OF(reader->problems->items);
+}
+
 static bool wrong_number(struct reader *reader, const struct place *place, const char *format,
                          double number) {
     char digits[32];
@@ -343,6 +348,8 @@ static bool read_rows(struct reader *reader, const struct place *outer, const st
     uint64_t seen = 0;
     for (const struct json_value *member = json_first(object); member != NULL;
          member = json_next(member)) {
+        if (is_enough(reader))
+            return false;
         struct place place = {.outer = outer, .name = json_name(member)};
         ptrdiff_t i = row_find(rows, place.name);
         BUG_IF(i >= ROWS_LIMIT);
@@ -437,7 +444,7 @@ enum err field_read_query(struct arena *arena, const struct field *rows, struct 
     for (size_t i = 0; i < query.len; i++)
         room += query.at[i] == '&';
     struct str pair;
-    while (str_next(&query, '&', &pair))
+    while (!is_enough(&reader) && str_next(&query, '&', &pair))
         is_fine = (pair.len == 0 || query_pair(&reader, rows, pair, out, &seen, room)) && is_fine;
     is_fine = fill_absent(&reader, NULL, rows, seen, out) && is_fine;
     if (has != NULL)

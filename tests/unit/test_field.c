@@ -305,6 +305,25 @@ static void rows_become_json_schema(void **state) {
     buf_release(&text);
 }
 
+/* A megabyte of names that are nearly right must not be compared with every row, name by name. */
+static void nobody_reads_on_when_enough_is_wrong(void **state) {
+    (void)state;
+    struct buf text;
+    struct outer out = {0};
+    const struct json_value *value;
+    buf_init(&text, 4 << 20);
+    for (int i = 0; i < 50000; i++)
+        buf_printf(&text, "%c\"title%d\":0", i == 0 ? '{' : ',', i);
+    buf_add_char(&text, '}');
+    assert_int_equal(json_parse(&arena, buf_str(&text), &value, NULL), E_OK);
+    size_t used_bytes = arena.used_bytes;
+    assert_int_equal(field_read(&arena, OUTER, value, &out, NULL, &problems), E_INPUT);
+    assert_int_equal(problems.count, 16);
+    assert_string_equal(problems.items[15].message, "is not a field here; did you mean title?");
+    assert_in_range(arena.used_bytes - used_bytes, 1, 4096);
+    buf_release(&text);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -314,6 +333,7 @@ int main(void) {
         TEST(null_is_absent_but_said_where_it_may_be),
         TEST(every_mistake_is_named),
         TEST(all_mistakes_are_named_at_once_but_not_without_end),
+        TEST(nobody_reads_on_when_enough_is_wrong),
         TEST(queries_are_read_by_the_same_rows),
         TEST(rows_become_json_schema),
     };
