@@ -19,43 +19,55 @@
 #define MULTIPART_HEAD_BYTES 4096
 #define NAME_MAX_BYTES       255
 
+/* Where the quoted text that begins at `at` ends: at its second quote, or at the end of the value when it
+ * has none. Browsers write %22 for a quote; a backslash escapes only a quote, so that Windows paths of
+ * old browsers survive until their folders are cut. */
+static size_t quote_end(struct str value, size_t at) {
+    for (size_t i = at + 1; i < value.len; i++) {
+        if (value.at[i] == '"')
+            return i;
+        if (value.at[i] == '\\' && i + 1 < value.len && value.at[i + 1] == '"')
+            i++;
+    }
+    return value.len;
+}
+
+/* What stands between the quotes at the front; without an arena as it was written. */
+static struct str quoted_text(struct arena *arena, struct str value) {
+    size_t end = quote_end(value, 0), len = 0;
+    if (end == value.len)
+        return STR_NONE;
+    struct str inside = str_slice(value, 1, end);
+    if (arena == NULL)
+        return inside;
+    char *out = arena_alloc(arena, inside.len + 1);
+    for (size_t i = 0; i < inside.len; i++) {
+        if (inside.at[i] == '\\' && i + 1 < inside.len && inside.at[i + 1] == '"')
+            i++;
+        out[len++] = inside.at[i];
+    }
+    return str_of(out, len);
+}
+
+static struct str parameter_value(struct arena *arena, struct str rest) {
+    struct str token = STR("");
+    if (rest.len > 0 && rest.at[0] == '"')
+        return quoted_text(arena, rest);
+    (void)str_next(&rest, ';', &token);
+    return str_trim(token);
+}
+
 /* One parameter of a header value: name=token or name="quoted". STR_NONE when it is not there. */
 static struct str parameter_find(struct arena *arena, struct str value, struct str name) {
-    size_t at = 0;
-    while (at < value.len) {
-        while (at < value.len && value.at[at] != ';' && value.at[at] != '"')
-            at++;
-        if (at < value.len && value.at[at] == '"') { /* a quoted value of another parameter */
-            ptrdiff_t end = str_find_char(value, '"', at + 1);
-            if (end < 0)
-                return STR_NONE;
-            at = (size_t)end + 1;
+    for (size_t at = 0; at < value.len; at++) {
+        if (value.at[at] == '"')
+            at = quote_end(value, at); /* the value of another parameter */
+        if (at == value.len || value.at[at] != ';')
             continue;
-        }
         struct str rest = str_trim(str_slice(value, at + 1, value.len));
-        at++;
-        if (rest.len <= name.len || rest.at[name.len] != '=' ||
-            !str_eq_nocase(str_slice(rest, 0, name.len), name))
-            continue;
-        rest = str_slice(rest, name.len + 1, rest.len);
-        if (rest.len == 0 || rest.at[0] != '"') {
-            struct str token = STR("");
-            (void)str_next(&rest, ';', &token);
-            return str_trim(token);
-        }
-        char *out = arena != NULL ? arena_alloc(arena, rest.len) : NULL;
-        size_t len = 0;
-        for (size_t i = 1; i < rest.len; i++) {
-            if (rest.at[i] == '"')
-                return out != NULL ? str_of(out, len) : str_slice(rest, 1, i);
-            /* Browsers write %22 for a quote; a backslash escapes only a quote, so that Windows
-             * paths of old browsers survive until their folders are cut. */
-            if (rest.at[i] == '\\' && i + 1 < rest.len && rest.at[i + 1] == '"')
-                i++;
-            if (out != NULL)
-                out[len++] = rest.at[i];
-        }
-        return STR_NONE; /* the quote never ends */
+        if (rest.len > name.len && rest.at[name.len] == '=' &&
+            str_eq_nocase(str_slice(rest, 0, name.len), name))
+            return parameter_value(arena, str_slice(rest, name.len + 1, rest.len));
     }
     return STR_NONE;
 }
@@ -72,25 +84,23 @@ static bool is_boundary(struct str s) {
     return true;
 }
 
-/* The first delimiter at or behind `from`: where it begins, and the first byte behind it. */
+/* The first delimiter at or behind `from`: where it begins, and the first byte behind it. One search
+ * for all of it: a body of nothing but dashes has a beginning of one at every byte. */
 static bool delimiter_find(const struct multipart *multipart, size_t from, size_t *begin,
                            size_t *end) {
-    struct str rest = multipart->rest;
-    while (from + 2 + multipart->boundary.len <= rest.len) {
-        ptrdiff_t at = str_find(rest, STR("--"), from);
-        if (at < 0)
-            return false;
-        size_t behind = (size_t)at + 2 + multipart->boundary.len;
-        bool is_line = at == 0 || (at >= 2 && rest.at[at - 2] == '\r' && rest.at[at - 1] == '\n');
-        if (is_line && behind <= rest.len &&
-            str_eq(str_slice(rest, (size_t)at + 2, behind), multipart->boundary)) {
-            *begin = at == 0 ? 0 : (size_t)at - 2;
-            *end = behind;
-            return true;
-        }
-        from = (size_t)at + 1;
+    char text[4 + BOUNDARY_MAX] = "\r\n--";
+    memcpy(text + 4, multipart->boundary.at, multipart->boundary.len);
+    struct str delimiter = str_of(text, 4 + multipart->boundary.len);
+    struct str first = str_slice(delimiter, 2, delimiter.len); /* no line ends before it */
+    if (from == 0 && str_starts(multipart->rest, first)) {
+        *begin = 0;
+        *end = first.len;
+        return true;
     }
-    return false;
+    ptrdiff_t at = str_find(multipart->rest, delimiter, from);
+    *begin = (size_t)at;
+    *end = (size_t)at + delimiter.len;
+    return at >= 0;
 }
 
 enum err multipart_begin(struct multipart *multipart, struct str content_type, struct str body) {

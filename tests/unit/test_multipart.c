@@ -30,6 +30,8 @@ static const struct {
     {HEAD("name=\"f\"; filename=\"\"") "\r\n\r\n--XX--", "f", "", NULL, "", "no file chosen"},
     {HEAD("filename=\"a;name=b\"; name=\"f\"") "\r\nx\r\n--XX--", "f", "a;name=b", NULL, "x",
      "a parameter inside quotes"},
+    {HEAD("name=\"a\\\"; filename=\\\"b\"") "\r\nx\r\n--XX--", "a\"; filename=\"b", NULL, NULL, "x",
+     "a quote inside quotes begins nothing"},
     {HEAD("name=\"f\"; filename=\"../../etc/passwd\"") "\r\nx\r\n--XX--", "f", "passwd", NULL, "x",
      "folders are cut"},
     {HEAD("name=\"f\"; filename=\"C:\\dir\\c.png\"") "\r\nx\r\n--XX--", "f", "c.png", NULL, "x",
