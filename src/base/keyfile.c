@@ -1,7 +1,7 @@
 /*
- * The file is made with O_EXCL and 0600 under a name of its own, synced, and only then renamed to
- * DIR/key: a crash leaves either no key or a whole one. A file of another size is not repaired:
- * guessing would lose every secret that is sealed.
+ * The file is made with O_EXCL and 0600 under a name of its own, synced, and only then linked as
+ * DIR/key: a crash leaves either no key or a whole one, and at worst a file beside it that nobody
+ * reads. A file of another size is not repaired: guessing would lose every secret that is sealed.
  */
 #include "base/keyfile.h"
 
@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,8 +57,8 @@ static void sync_directory(const char *directory) {
 static enum err make(const char *directory, const char *path) {
     char fresh[4096];
     uint8_t bytes[KEY_BYTES];
-    snprintf(fresh, sizeof fresh, "%s/key.%ld", directory, (long)getpid());
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    snprintf(fresh, sizeof fresh, "%s/key.XXXXXX", directory);
+    int fd = mkostemp(fresh, O_CLOEXEC);
     if (fd < 0)
         return complain("the key file could not be made", fresh, errno);
     crypto_random(bytes, sizeof bytes);

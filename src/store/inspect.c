@@ -21,16 +21,19 @@ enum err db_check(struct db *db, struct buf *out) {
     sqlite3_stmt *s = NULL;
     bool is_whole = true;
     int result = sqlite3_prepare_v2(db->sqlite, "PRAGMA quick_check(20)", -1, &s, NULL);
-    while (result == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
+    while (result == SQLITE_OK && (result = sqlite3_step(s)) == SQLITE_ROW) {
         struct str line = text_at(s, 0);
+        result = SQLITE_OK;
         if (str_eq(line, STR("ok")))
             continue;
         is_whole = false;
         buf_add_str(out, line);
         buf_add_char(out, '\n');
     }
+    if (result != SQLITE_DONE) /* it could not be read to its end */
+        buf_printf(out, "%s\n", sqlite3_errstr(result));
     sqlite3_finalize(s);
-    return result == SQLITE_OK && is_whole ? E_OK : E_STORAGE;
+    return result == SQLITE_DONE && is_whole ? E_OK : E_STORAGE;
 }
 
 static void write_plan(struct db *db, struct json *json, const struct db_sql *sql) {

@@ -1,8 +1,11 @@
 /* links: troupe_store */
 #include "store/db.h"
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "scratch.h"
+#include "store/db_inside.h"
+#include "store/inspect.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -297,6 +300,26 @@ static void mistakes_of_ours_stop_the_process(void **state) {
     }
 }
 
+static int give_up(void *ctx) {
+    (void)ctx;
+    return 1;
+}
+
+/* "Whole" is said of what was read to its end, and of nothing else. */
+static void a_check_that_breaks_off_finds_nothing_whole(void **state) {
+    (void)state;
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    for (int i = 1; i <= 100; i++)
+        assert_int_equal(add_thing(i, STR_NONE, 1, STR("bytes")), E_OK);
+    assert_int_equal(db_check(reader, &out), E_OK);
+    sqlite3_progress_handler(reader->sqlite, 10, give_up, NULL);
+    assert_int_equal(db_check(reader, &out), E_STORAGE);
+    sqlite3_progress_handler(reader->sqlite, 0, NULL, NULL);
+    assert_true(str_has(buf_str(&out), STR("interrupted")));
+    buf_release(&out);
+}
+
 int main(void) {
 #define IN_DB(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -310,6 +333,7 @@ int main(void) {
         IN_DB(statements_are_counted_once_each),
         IN_DB(pragmas_are_the_house_s),
         IN_DB(a_file_that_is_no_database_is_refused),
+        IN_DB(a_check_that_breaks_off_finds_nothing_whole),
         IN_DB(every_statement_is_listed),
         IN_DB(mistakes_of_ours_stop_the_process),
     };
