@@ -24,6 +24,7 @@
 #include "base/keyfile.h"
 #include "base/log.h"
 #include "loop/pool.h"
+#include "net/limit.h"
 #include "store/audit.h"
 
 #include <stdlib.h>
@@ -255,7 +256,9 @@ struct str failure_subject_account(struct arena *arena, struct str email_folded)
 }
 
 struct str failure_subject_address(struct arena *arena, struct str address) {
-    return str_printf(arena, "address:" STR_FMT, STR_ARG(address));
+    char text[LIMIT_NETWORK_BYTES];
+    struct str network = limit_network(address, text);
+    return str_printf(arena, "address:" STR_FMT, STR_ARG(network));
 }
 
 int64_t login_wait_ms(struct arena *arena, struct str email_folded, struct str address) {

@@ -389,17 +389,19 @@ static bool take_limit(struct exchange *exchange, const char *kind, struct str n
 
 static bool check_rate(struct exchange *exchange) {
     struct request *request = &exchange->request;
+    char text[LIMIT_NETWORK_BYTES];
     if (!is_product(request->route))
         return true;
+    struct str network = limit_network(request->address, text);
     if (request->caller.user_id != 0) {
         char digits[STR_INT_BYTES];
         struct str user = str_of(digits, str_print_int(digits, request->caller.user_id));
         if (!take_limit(exchange, "user", user, false))
             return false;
-    } else if (!take_limit(exchange, "address", request->address, false)) {
+    } else if (!take_limit(exchange, "address", network, false)) {
         return false;
     }
-    return !request->route->is_costly || take_limit(exchange, "costly", request->address, true);
+    return !request->route->is_costly || take_limit(exchange, "costly", network, true);
 }
 
 /* --- right ------------------------------------------------------------------------------------ */

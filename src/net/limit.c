@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/metric.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,8 +184,25 @@ struct limit_answer limit_take(struct str subject, bool is_costly) {
     return take(subject, is_costly ? limits.costly_per_minute : limits.requests_per_minute);
 }
 
-/* An address has at most 45 letters, so it is never cut. */
+struct str limit_network(struct str address, char text[LIMIT_NETWORK_BYTES]) {
+    uint8_t bytes[16];
+    if (str_find_char(address, ':', 0) < 0 || address.len >= INET6_ADDRSTRLEN)
+        return address;
+    memcpy(text, address.at, address.len);
+    text[address.len] = '\0';
+    if (inet_pton(AF_INET6, text, bytes) != 1)
+        return address;
+    memset(bytes + 8, 0, 8);
+    inet_ntop(AF_INET6, bytes, text, INET6_ADDRSTRLEN);
+    size_t len = strlen(text);
+    memcpy(text + len, "/64", 3);
+    return str_of(text, len + 3);
+}
+
+/* A network has at most 45 letters, so it is never cut. */
 static struct str token_subject(char text[SUBJECT_BYTES], struct str address) {
+    char network[LIMIT_NETWORK_BYTES];
+    address = limit_network(address, network);
     int len = snprintf(text, SUBJECT_BYTES, "token:" STR_FMT, STR_ARG(address));
     return str_of(text, len < SUBJECT_BYTES ? (size_t)len : SUBJECT_BYTES - 1);
 }

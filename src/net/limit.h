@@ -19,6 +19,13 @@ struct limits {
 extern struct limits limits;
 extern const struct setting limit_settings[];
 
+/*
+ * Whom an address stands for: itself, or of IPv6 the network of its first 64 bits, for whoever has one
+ * address of it has all 2^64. Borrows from `address` or from `text`.
+ */
+#define LIMIT_NETWORK_BYTES 52
+struct str limit_network(struct str address, char text[LIMIT_NETWORK_BYTES]);
+
 struct limit_answer {
     bool is_allowed;
     int64_t limit, remaining,
@@ -27,7 +34,7 @@ struct limit_answer {
 };
 
 struct limit_answer limit_take(struct str subject,
-                               bool is_costly); /* "user:..." or "address:..." */
+                               bool is_costly); /* "user:..." or "address:..." of a network */
 /*
  * Tokens and keys that turned out to be nobody's: each costs a signature check or a look-up on the
  * loop. Seconds until another unknown token of this address is looked at; 0: now.

@@ -282,10 +282,10 @@ void listener_forget(struct address_slot *slot) {
 }
 
 static void take(int fd, const union address *peer) {
-    char text[ADDRESS_BYTES];
+    char text[ADDRESS_BYTES], network[LIMIT_NETWORK_BYTES];
     struct str address = address_print(peer, text);
     bool is_from_proxy = net_settings.trusted_proxies.len > 0 && listener_is_proxy(address);
-    struct address_slot *slot = is_from_proxy ? NULL : slot_ensure(address);
+    struct address_slot *slot = is_from_proxy ? NULL : slot_ensure(limit_network(address, network));
     bool is_above =
         conn_count() >= limits.connections || (slot != NULL && limits.connections_per_address > 0 &&
                                                slot->count > limits.connections_per_address);

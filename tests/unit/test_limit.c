@@ -130,10 +130,35 @@ static void long_subjects_are_cut_not_overrun(void **state) {
     assert_int_equal(take_until_refused(str_of(text, sizeof(text)), false), 60);
 }
 
+static void a_network_of_ipv6_counts_as_one(void **state) {
+    (void)state;
+    static const struct {
+        const char *address, *network;
+    } rows[] = {{"192.0.2.1", "192.0.2.1"},
+                {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+                {"2001:db8:1:2::9", "2001:db8:1:2::/64"},
+                {"2001:db8:1:3::9", "2001:db8:1:3::/64"},
+                {"::1", "::/64"},
+                {"nonsense:", "nonsense:"},
+                {"", ""}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[LIMIT_NETWORK_BYTES];
+        struct str network = limit_network(str_from(rows[i].address), text);
+        if (!str_eq(network, str_from(rows[i].network)))
+            fail_msg("%s is in " STR_FMT, rows[i].address, STR_ARG(network));
+    }
+    limits.bad_tokens_per_minute = 2;
+    limit_bad_token(STR("2001:db8::1"));
+    limit_bad_token(STR("2001:db8::2"));
+    assert_true(limit_bad_tokens_wait_s(STR("2001:db8::3")) > 0);
+    assert_int_equal(limit_bad_tokens_wait_s(STR("2001:db8:0:1::3")), 0);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_bucket_empties_and_fills_again),
+        TEST(a_network_of_ipv6_counts_as_one),
         TEST(subjects_do_not_share),
         TEST(costly_requests_have_a_lower_limit),
         TEST(bad_tokens_make_their_address_wait),

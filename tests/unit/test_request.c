@@ -398,6 +398,23 @@ static void rates_are_told_and_kept(void **state) {
 }
 
 /* A signature check is dear: after some wrong tokens of an address no more are looked at. */
+/* A household has 2^64 addresses of IPv6: they are one. */
+static void addresses_of_one_network_share_a_rate(void **state) {
+    (void)state;
+    limits.requests_per_minute = 3;
+    for (int i = 0; i < 5; i++) {
+        struct rig rig;
+        char address[32];
+        snprintf(address, sizeof(address), "2001:db8::%d", i + 1);
+        rig_open(&rig);
+        conn_test_from(rig.conn, str_from(address), false);
+        rig_feed(&rig, STR("GET /api/v1/open HTTP/1.1\r\nHost: localhost\r\n\r\n"), CUT_WHOLE);
+        assert_int_equal(rig_status(&rig, 0), i < 3 ? 200 : 429);
+        assert_string_equal(seen_address, i < 3 ? address : "2001:db8::3");
+        rig_close(&rig);
+    }
+}
+
 static void wrong_tokens_are_not_checked_without_end(void **state) {
     (void)state;
     limits.bad_tokens_per_minute = 5;
@@ -660,6 +677,7 @@ int main(void) {
         TEST(the_last_untrusted_address_counts),
         TEST(the_last_line_says_whether_it_was_tls),
         TEST(rates_are_told_and_kept),
+        TEST(addresses_of_one_network_share_a_rate),
         TEST(wrong_tokens_are_not_checked_without_end),
         TEST(bodies_are_checked_by_type_and_rows),
         TEST(what_was_sent_can_be_told_from_what_was_not),
