@@ -716,6 +716,7 @@ CREATE TABLE memory_summary (
     covers_from     INTEGER NOT NULL,             -- first and last message
     covers_to       INTEGER NOT NULL,
     is_edited       INTEGER NOT NULL DEFAULT 0 CHECK (is_edited IN (0, 1)),  -- a person wrote it: new things are added, nothing is rewritten
+    own_bytes       INTEGER NOT NULL DEFAULT 0 CHECK (own_bytes >= 0),  -- of an edited one: so much of its beginning is what that person wrote
     is_stale        INTEGER NOT NULL DEFAULT 0 CHECK (is_stale IN (0, 1)),   -- a covered message has changed since
     made_by         TEXT    NOT NULL CHECK (made_by IN ('model', 'rules', 'person')),
     revision        INTEGER NOT NULL DEFAULT 1,

@@ -98,6 +98,24 @@ static struct str without(struct arena *arena, const struct topic *topic, struct
     return out;
 }
 
+/* False: it does not tell of it. What a person wrote and what was added stay apart. */
+static bool leave_out(struct arena *arena, const struct topic *topic,
+                      struct memory_summary *summary) {
+    bool changed = false;
+    size_t own_bytes = summary->is_edited ? (size_t)summary->own_bytes : 0;
+    struct str own = str_slice(summary->text, 0, own_bytes);
+    struct str added = str_trim(str_slice(summary->text, own_bytes, summary->text.len));
+    own = without(arena, topic, own, &changed);
+    added = without(arena, topic, added, &changed);
+    if (!changed)
+        return false;
+    summary->is_edited = own.len > 0;
+    summary->own_bytes = (int64_t)own.len;
+    summary->text = str_printf(arena, STR_FMT "%s" STR_FMT, STR_ARG(own),
+                               own.len > 0 && added.len > 0 ? "\n" : "", STR_ARG(added));
+    return true;
+}
+
 static enum err find_told(struct db *db, struct arena *arena, const struct topic *topic,
                           struct forget *forget) {
     struct memory_summary *summaries;
@@ -105,9 +123,7 @@ static enum err find_told(struct db *db, struct arena *arena, const struct topic
     size_t count;
     enum err err = memory_summaries(db, arena, forget->scope.conversation_id, &summaries, &count);
     for (size_t i = 0; i < count && err == E_OK; i++) {
-        bool changed = false;
-        summaries[i].text = without(arena, topic, summaries[i].text, &changed);
-        if (changed)
+        if (leave_out(arena, topic, &summaries[i]))
             forget->summaries[forget->summary_count++] = summaries[i];
     }
     if (err == E_OK)

@@ -119,6 +119,9 @@ static enum err load_summaries(struct db *db, struct learn *learn) {
     enum err err =
         memory_store_summary(db, &learn->arena, learn->conversation_id, STR("full"), &work->full);
     if (err == E_OK || err == E_ABSENT)
+        err = memory_store_summary(db, &learn->arena, learn->conversation_id, STR("recent"),
+                                   &work->recent);
+    if (err == E_OK || err == E_ABSENT)
         err = memory_store_summary(db, &learn->arena, learn->conversation_id, STR("relationship"),
                                    &work->relationship);
     if (err == E_OK || err == E_ABSENT)
@@ -253,6 +256,7 @@ bool writer_is_as_read(struct tx *tx, struct learn *learn) {
     if (learn->work == LEARN_EXTRACT)
         return learn->is_again || now.learnt_to == learn->progress.learnt_to;
     return now.summed_to == learn->progress.summed_to &&
+           is_summary_as_read(tx, learn, STR("recent"), &work->recent) &&
            is_summary_as_read(tx, learn, STR("full"), &work->full) &&
            is_summary_as_read(tx, learn, STR("relationship"), &work->relationship);
 }

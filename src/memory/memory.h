@@ -75,6 +75,7 @@ struct memory_summary {
     struct str kind, text; /* "recent", "full", "relationship" */
     int64_t covers_from, covers_to;
     bool is_edited, is_stale;
+    int64_t own_bytes; /* of an edited one: what a person wrote is its beginning, as long as this */
     struct str made_by;
     int64_t revision, created_at, updated_at;
 };

@@ -6,7 +6,10 @@
  * in their order, with speaker and day. When the full one grows past its size, the least of its
  * lines go. By a model it is prose. Which of the two it was is kept and shown.
  *
- * What a person has written into a summary is not rewritten: the new stretch is added behind it.
+ * What a person has written into a summary is not rewritten: the new stretch is added behind it. To
+ * the full one each is added; in the recent one the newest takes the place of the one before it, so
+ * that what a person wrote there stays, and what stands behind it is the last stretch still. How the
+ * two stand is left as it was written. An empty text gives a summary back to learning.
  */
 #include "memory/summary.h"
 
@@ -434,18 +437,19 @@ static enum err save(struct tx *tx, const struct summary_work *work, const char 
     if (text.at == NULL)
         return E_OK;
     struct memory_summary summary = {
-        .id = before != NULL && before->id != 0 ? before->id : id_new(),
+        .id = before->id != 0 ? before->id : id_new(),
         .conversation_id = work->scope.conversation_id,
         .kind = str_from(kind),
         .text = text,
         .covers_from = from,
         .covers_to = work->lines[work->count - 1].message_id,
-        .is_edited = before != NULL && before->is_edited,
+        .is_edited = before->is_edited,
+        .own_bytes = before->own_bytes,
         .made_by = str_from(made_by),
         .updated_at = now,
     };
     enum err err = memory_store_save_summary(tx, &summary);
-    if (err != E_OK || strcmp(kind, "recent") == 0)
+    if (err != E_OK || (strcmp(kind, "recent") == 0 && !summary.is_edited))
         return err; /* the messages themselves are recalled; the last stretch stands in the prompt */
     return index_touch_vectors(tx, &memory_kind_summary, summary.id, summary.conversation_id,
                                summary.conversation_id);
@@ -476,12 +480,25 @@ static enum err save_episode(struct tx *tx, const struct summary_work *work,
                                              episode.conversation_id, episode.conversation_id);
 }
 
+/* The last stretch, behind what a person wrote. */
+static struct str recent_of(struct arena *arena, const struct memory_summary *before,
+                            struct str stretch) {
+    struct str own = str_slice(before->text, 0, (size_t)before->own_bytes);
+    return !before->is_edited || own.len == 0
+               ? stretch
+               : str_printf(arena, STR_FMT "\n" STR_FMT, STR_ARG(own), STR_ARG(stretch));
+}
+
 enum err writer_summary(struct tx *tx, const struct summary_work *work,
                         const struct summary_result *result, int64_t now) {
+    struct arena arena;
     int64_t first = work->lines[0].message_id;
     int64_t from = work->full.id != 0 ? work->full.covers_from : first;
     tx_overwrite_freed(tx, false);
-    enum err err = save(tx, work, "recent", result->recent, NULL, first, result->made_by, now);
+    arena_init(&arena);
+    enum err err = save(tx, work, "recent", recent_of(&arena, &work->recent, result->recent),
+                        &work->recent, first, result->made_by, now);
+    arena_release(&arena);
     if (err == E_OK)
         err = save(tx, work, "full", result->full, &work->full, from, result->made_by, now);
     if (err == E_OK)

@@ -11,7 +11,7 @@ struct summary_work {
     struct memory_scope scope;
     const struct memory_line *lines; /* not yet summed up, oldest first */
     size_t count;
-    struct memory_summary full, relationship; /* as they are; id 0: none */
+    struct memory_summary recent, full, relationship; /* as they are; id 0: none */
     struct memory_progress progress;
     const struct memory_fact *bonds; /* facts about the two */
     size_t bond_count;

@@ -23,7 +23,7 @@ struct timeline_query {
 /* clang-format off */
 static const struct field summary_change_rows[] = {
     {"kind", FIELD_CHOICE, AT(struct summary_body, kind), .choices = memory_summary_kinds, .fallback = "full", .help = "Which one."},
-    {"text", FIELD_TEXT, AT(struct summary_body, text), .is_required = true, .max = 20000, .help = "What it says from now on; learning adds to it and does not rewrite it."},
+    {"text", FIELD_TEXT, AT(struct summary_body, text), .is_required = true, .max = 20000, .help = "What it says from now on; learning adds to it and does not rewrite it. Empty: it is learning's again."},
     {0}};
 static const struct field timeline_rows[] = {
     {"limit", FIELD_INT, AT(struct timeline_query, limit), .min = 1, .max = 100, .fallback = "20", .help = "Items of a page."},
@@ -94,7 +94,8 @@ static enum err writer_summary_change(struct tx *tx, void *ctx) {
     if (err != E_OK)
         return err;
     summary->text = body->text;
-    summary->is_edited = true;
+    summary->is_edited = body->text.len > 0;
+    summary->own_bytes = (int64_t)body->text.len;
     summary->is_stale = false;
     summary->made_by = STR("person");
     summary->updated_at = clock_now_ms();

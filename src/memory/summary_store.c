@@ -15,7 +15,7 @@
 
 #define SUMMARY_COLUMNS                                                                       \
     "id, conversation_id, kind, text, covers_from, covers_to, is_edited, is_stale, made_by, " \
-    "revision, created_at, updated_at "
+    "revision, created_at, updated_at, own_bytes "
 
 static struct memory_summary column_summary(struct stmt *s, struct arena *arena) {
     return (struct memory_summary){
@@ -31,6 +31,7 @@ static struct memory_summary column_summary(struct stmt *s, struct arena *arena)
         .revision = column_int(s, 9),
         .created_at = column_time(s, 10),
         .updated_at = column_time(s, 11),
+        .own_bytes = column_int(s, 12),
     };
 }
 
@@ -71,12 +72,12 @@ enum err memory_store_summary_by_id(struct db *db, struct arena *arena, int64_t 
 enum err memory_store_save_summary(struct tx *tx, const struct memory_summary *summary) {
     struct stmt *s = DB_SQL(
         tx_db(tx),
-        "INSERT INTO memory_summary (id, conversation_id, kind, text, covers_from, covers_to, is_edited, is_stale, made_by, "
-        "    created_at, updated_at) "
-        "VALUES (:id, :conversation, :kind, :text, :from, :to, :edited, :stale, :made_by, :now, :now) "
+        "INSERT INTO memory_summary (id, conversation_id, kind, text, covers_from, covers_to, is_edited, own_bytes, is_stale, "
+        "    made_by, created_at, updated_at) "
+        "VALUES (:id, :conversation, :kind, :text, :from, :to, :edited, :own, :stale, :made_by, :now, :now) "
         "ON CONFLICT (conversation_id, kind) DO UPDATE SET text = excluded.text, covers_from = excluded.covers_from, "
-        "    covers_to = excluded.covers_to, is_edited = excluded.is_edited, is_stale = excluded.is_stale, "
-        "    made_by = excluded.made_by, revision = revision + 1, updated_at = excluded.updated_at");
+        "    covers_to = excluded.covers_to, is_edited = excluded.is_edited, own_bytes = excluded.own_bytes, "
+        "    is_stale = excluded.is_stale, made_by = excluded.made_by, revision = revision + 1, updated_at = excluded.updated_at");
     bind_id(s, ":id", summary->id);
     bind_id(s, ":conversation", summary->conversation_id);
     bind_str(s, ":kind", summary->kind);
@@ -84,6 +85,7 @@ enum err memory_store_save_summary(struct tx *tx, const struct memory_summary *s
     bind_int(s, ":from", summary->covers_from);
     bind_int(s, ":to", summary->covers_to);
     bind_bool(s, ":edited", summary->is_edited);
+    bind_int(s, ":own", summary->is_edited ? summary->own_bytes : 0);
     bind_bool(s, ":stale", summary->is_stale);
     bind_str(s, ":made_by", summary->made_by);
     bind_time(s, ":now", summary->updated_at);

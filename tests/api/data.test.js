@@ -213,7 +213,7 @@ const LEFT_OUT = {
   message_revision: { message_id: INNER, saved_by: INNER },
   memory_fact: { user_id: INNER, conversation_id: INNER, identity: REMADE, revision: INNER }, memory_source: { fact_id: INNER },
   memory_episode: { user_id: INNER, character_id: INNER, conversation_id: INNER, is_stale: INNER, revision: INNER },
-  memory_summary: { conversation_id: INNER, is_stale: INNER, revision: INNER },
+  memory_summary: { conversation_id: INNER, is_stale: INNER, own_bytes: INNER, revision: INNER },
   memory_progress: { conversation_id: INNER, waiting: INNER, queued: INNER, learnt_to: INNER, summed_to: INNER, again_from: INNER, again_to: INNER },
 };
 const NOT_OF_A_PERSON = ["instance", "signing_key", "zeros", "export", "job", "idempotency", "login_failure", "setting", "model", "route", "encoder", "index_touch", "index_queue", "index_rebuild", // the house
