@@ -21,12 +21,10 @@
 #include <string.h>
 #include "base/banned.h"
 
-#define TEXT_DEFAULT_MAX  1000
-#define ITEMS_DEFAULT_MAX 100
-#define JSON_DEFAULT_MAX  (64 << 10)
-#define ROWS_LIMIT        64 /* bits of `has` */
-#define SIMILAR_ENOUGH    0.4
-#define NAME_SHOWN_BYTES  64
+#define JSON_DEFAULT_MAX (64 << 10)
+#define ROWS_LIMIT       64 /* bits of `has` */
+#define SIMILAR_ENOUGH   0.4
+#define NAME_SHOWN_BYTES 64
 
 /* Where we are, from the inside out; turned into text only when something is wrong. */
 struct place {
@@ -90,7 +88,7 @@ static bool check_text(struct reader *reader, const struct place *place, struct 
             return wrong(reader, place, "must not hold control characters");
     }
     if (max <= 0)
-        max = TEXT_DEFAULT_MAX;
+        max = FIELD_TEXT_MAX;
     /* A code point has at least one byte, so short texts need no count. */
     if ((double)text.len > max && (double)text_length(text) > max)
         return wrong_number(reader, place, "must have at most %s characters", max);
@@ -202,7 +200,7 @@ static bool json_store(struct reader *reader, const struct place *place, const s
 
 static bool check_count(struct reader *reader, const struct place *place, const struct field *row,
                         size_t count) {
-    double max = row->max > 0 ? row->max : ITEMS_DEFAULT_MAX;
+    double max = row->max > 0 ? row->max : FIELD_ITEMS_MAX;
     if ((double)count > max)
         return wrong_number(reader, place, "must have at most %s items", max);
     if ((double)count < row->min)

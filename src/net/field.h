@@ -39,6 +39,9 @@ enum field_type {
     FIELD_FILE, /* struct str path or bytes of a multipart part: see net/multipart.h */
 };
 
+#define FIELD_TEXT_MAX  1000 /* code points, where a row says nothing */
+#define FIELD_ITEMS_MAX 100  /* of a list, likewise */
+
 struct field_texts {
     struct str *items;
     size_t count;
@@ -61,8 +64,9 @@ struct field {
     bool is_required;
     bool may_be_null; /* JSON null is taken as "absent but said": has_field is true, the value is
                          zero */
-    double min, max;  /* max 0: the type's default ceiling (text 1000, items 100, JSON 64 KiB) */
-    double item_max;  /* of FIELD_TEXTS */
+    double min,
+        max; /* max 0: the type's default ceiling (FIELD_TEXT_MAX, FIELD_ITEMS_MAX, JSON 64 KiB) */
+    double item_max;            /* of FIELD_TEXTS */
     const char *const *choices; /* NULL-terminated */
     const char *fallback;       /* as text: "true", "20", "default" */
     const struct field *rows;   /* of FIELD_OBJECT(S) */

@@ -1,5 +1,5 @@
 /*
- * openapi.json (OpenAPI 3.1) from the route rows, and JSON Schema from field rows.
+ * openapi.json (OpenAPI 3.1) from the route rows; what their fields may hold is openapi_schema.c.
  *
  * The rows are what the server itself obeys, so the document cannot promise anything else: paths
  * and their parameters, bodies, queries, who may call, what comes back, and the problems that the
@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "net/http.h"
+#include "net/openapi_inside.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -21,237 +22,6 @@
 #define DOCUMENT_CEILING_BYTES (8 << 20)
 
 static struct buf document;
-
-/* --- schemas ---------------------------------------------------------------------------------- */
-
-static void object_schema(struct json *json, const struct field *rows, bool is_input);
-
-static void write_ref(struct json *json, const char *folder, const char *name) {
-    char text[128];
-    int len = snprintf(text, sizeof(text), "#/components/%s/%s", folder, name);
-    json_object_begin(json);
-    JSON_STR(json, "$ref", str_of(text, (size_t)len));
-    json_object_end(json);
-}
-
-static void write_type(struct json *json, const char *type, bool may_be_null) {
-    if (!may_be_null) {
-        JSON_STR(json, "type", str_from(type));
-        return;
-    }
-    JSON_ARRAY(json, "type");
-    json_write_str(json, str_from(type));
-    json_write_str(json, STR("null"));
-    json_array_end(json);
-}
-
-static void write_number(struct json *json, const char *key, double number) {
-    json_key(json, str_from(key));
-    if (number == (double)(int64_t)number)
-        json_write_int(json, (int64_t)number);
-    else
-        json_write_double(json, number);
-}
-
-static void write_bounds(struct json *json, const struct field *row) {
-    if (row->min != 0 || row->max != 0)
-        write_number(json, "minimum", row->min);
-    if (row->max != 0 || row->min < 0)
-        write_number(json, "maximum", row->max);
-}
-
-static void write_text_limits(struct json *json, double min, double max, bool is_input) {
-    if (!is_input)
-        return;
-    if (min > 0)
-        write_number(json, "minLength", min);
-    write_number(json, "maxLength", max > 0 ? max : 1000);
-}
-
-static void write_choices(struct json *json, const struct field *row) {
-    JSON_ARRAY(json, "enum");
-    for (size_t i = 0; row->choices != NULL && row->choices[i] != NULL; i++)
-        json_write_str(json, str_from(row->choices[i]));
-    if (row->may_be_null)
-        json_write_null(json);
-    json_array_end(json);
-}
-
-static void write_id(struct json *json, bool may_be_null) {
-    write_type(json, "string", may_be_null);
-    JSON_STR(json, "pattern", STR("^[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{13}$"));
-}
-
-static void write_fallback(struct json *json, const struct field *row) {
-    if (row->fallback == NULL)
-        return;
-    json_key(json, STR("default"));
-    if (row->type == FIELD_INT || row->type == FIELD_NUMBER || row->type == FIELD_BOOL)
-        json_write_raw(json, str_from(row->fallback));
-    else
-        json_write_str(json, str_from(row->fallback));
-}
-
-static void write_items(struct json *json, const struct field *row, bool is_input) {
-    json_key(json, STR("items"));
-    json_object_begin(json);
-    if (row->type == FIELD_IDS) {
-        write_id(json, false);
-    } else if (row->type == FIELD_TEXTS) {
-        write_type(json, "string", false);
-        write_text_limits(json, 0, row->item_max, is_input);
-    }
-    json_object_end(json);
-}
-
-static void write_list_limits(struct json *json, const struct field *row, bool is_input) {
-    if (!is_input)
-        return;
-    if (row->min > 0)
-        write_number(json, "minItems", row->min);
-    write_number(json, "maxItems", row->max > 0 ? row->max : 100);
-}
-
-/* The members of a schema of one value, without the braces. */
-static void write_simple(struct json *json, const struct field *row, bool is_input) {
-    switch (row->type) {
-    case FIELD_TEXT:
-        write_type(json, "string", row->may_be_null);
-        write_text_limits(json, row->min, row->max, is_input);
-        break;
-    case FIELD_INT:
-        write_type(json, "integer", row->may_be_null);
-        write_bounds(json, row);
-        break;
-    case FIELD_NUMBER:
-        write_type(json, "number", row->may_be_null);
-        write_bounds(json, row);
-        break;
-    case FIELD_BOOL:
-        write_type(json, "boolean", row->may_be_null);
-        break;
-    case FIELD_ID:
-        write_id(json, row->may_be_null);
-        break;
-    case FIELD_CHOICE:
-        write_type(json, "string", row->may_be_null);
-        write_choices(json, row);
-        break;
-    case FIELD_TIME:
-        write_type(json, "string", row->may_be_null);
-        JSON_STR(json, "format", STR("date-time"));
-        break;
-    case FIELD_TEXTS:
-    case FIELD_IDS:
-        write_type(json, "array", row->may_be_null);
-        write_items(json, row, is_input);
-        write_list_limits(json, row, is_input);
-        break;
-    case FIELD_FILE:
-        write_type(json, "string", false);
-        JSON_STR(json, "contentMediaType", STR("application/octet-stream"));
-        break;
-    default:
-        break; /* FIELD_JSON: anything */
-    }
-}
-
-/* A schema of the object that a row holds: named, or written out. */
-static void write_object(struct json *json, const struct field *row, bool is_input) {
-    if (row->shape != NULL)
-        write_ref(json, "schemas", row->shape->name);
-    else if (row->rows != NULL)
-        object_schema(json, row->rows, is_input);
-    else
-        write_simple(json, row, is_input);
-}
-
-static bool is_object_row(const struct field *row) {
-    return row->shape != NULL || row->rows != NULL;
-}
-
-static void write_array(struct json *json, const struct field *row, bool is_input) {
-    write_type(json, "array", row->may_be_null);
-    json_key(json, STR("items"));
-    if (is_object_row(row)) {
-        write_object(json, row, is_input);
-    } else {
-        struct field item = *row;
-        item.is_list = item.may_be_null = false;
-        if (item.type == FIELD_TEXTS)
-            item.type = FIELD_TEXT; /* a row of texts is a list already */
-        else if (item.type == FIELD_IDS)
-            item.type = FIELD_ID;
-        json_object_begin(json);
-        write_simple(json, &item, is_input);
-        json_object_end(json);
-    }
-    write_list_limits(json, row, is_input);
-}
-
-static void write_nested(struct json *json, const struct field *row, bool is_input) {
-    json_key(json, row->may_be_null ? STR("anyOf") : STR("allOf"));
-    json_array_begin(json);
-    write_object(json, row, is_input);
-    if (row->may_be_null) {
-        json_object_begin(json);
-        JSON_STR(json, "type", STR("null"));
-        json_object_end(json);
-    }
-    json_array_end(json);
-}
-
-static void write_property(struct json *json, const struct field *row, bool is_input) {
-    json_object_begin(json);
-    if (row->is_list || row->type == FIELD_OBJECTS)
-        write_array(json, row, is_input);
-    else if (is_object_row(row))
-        write_nested(json, row, is_input);
-    else
-        write_simple(json, row, is_input);
-    write_fallback(json, row);
-    if (row->help != NULL)
-        JSON_STR(json, "description", str_from(row->help));
-    json_object_end(json);
-}
-
-static void write_required(struct json *json, const struct field *rows) {
-    bool has_any = false;
-    for (size_t i = 0; rows[i].name != NULL; i++) {
-        if (!rows[i].is_required)
-            continue;
-        if (!has_any)
-            JSON_ARRAY(json, "required");
-        has_any = true;
-        json_write_str(json, str_from(rows[i].name));
-    }
-    if (has_any)
-        json_array_end(json);
-}
-
-static void object_schema(struct json *json, const struct field *rows, bool is_input) {
-    json_object_begin(json);
-    JSON_STR(json, "type", STR("object"));
-    if (field_takes_any(rows)) {
-        JSON_STR(json, "description", str_from(rows[0].help));
-        JSON_BOOL(json, "additionalProperties", true);
-        return json_object_end(json);
-    }
-    JSON_OBJECT(json, "properties");
-    for (size_t i = 0; rows[i].name != NULL; i++) {
-        json_key(json, str_from(rows[i].name));
-        write_property(json, &rows[i], is_input);
-    }
-    json_object_end(json);
-    write_required(json, rows);
-    if (is_input)
-        JSON_BOOL(json, "additionalProperties", false);
-    json_object_end(json);
-}
-
-void field_schema(struct json *json, const struct field *rows) {
-    object_schema(json, rows, true);
-}
 
 /* --- parameters ------------------------------------------------------------------------------- */
 
@@ -271,9 +41,9 @@ static void write_path_parameters(struct json *json, const char *pattern) {
         parameter_begin(json, "path", str_slice(part, 1, part.len - 1), true);
         JSON_OBJECT(json, "schema");
         if (str_ends(part, STR("id}")))
-            write_id(json, false);
+            openapi_id(json, false);
         else
-            write_type(json, "string", false);
+            openapi_type(json, "string", false);
         json_object_end(json);
         json_object_end(json);
     }
@@ -287,7 +57,7 @@ static void write_query_parameters(struct json *json, const struct field *rows) 
         struct field row = rows[i];
         row.help = NULL;
         json_key(json, STR("schema"));
-        write_property(json, &row, true);
+        openapi_property(json, &row, true);
         json_object_end(json);
     }
 }
@@ -296,7 +66,7 @@ static void write_header_parameter(struct json *json, const char *name, const ch
     parameter_begin(json, "header", str_from(name), false);
     JSON_STR(json, "description", str_from(help));
     JSON_OBJECT(json, "schema");
-    write_type(json, "string", false);
+    openapi_type(json, "string", false);
     json_object_end(json);
     json_object_end(json);
 }
@@ -315,7 +85,7 @@ static void write_parameters(struct json *json, const struct route *route) {
         parameter_begin(json, "header", STR("X-Troupe-Request"), false);
         JSON_STR(json, "description", STR("Needed when the refresh cookie is sent."));
         JSON_OBJECT(json, "schema");
-        write_type(json, "string", false);
+        openapi_type(json, "string", false);
         json_object_end(json);
         json_object_end(json);
     }
@@ -353,7 +123,7 @@ static void write_body(struct json *json, const struct route *route) {
     }
     if (route->body != NULL) {
         write_media(json, "application/json");
-        object_schema(json, route->body, true);
+        openapi_object(json, route->body, true);
         json_object_end(json);
     }
     if (route->is_raw && route->body == NULL) {
@@ -373,10 +143,10 @@ static void write_list_schema(struct json *json, const struct shape *shape) {
     JSON_OBJECT(json, "items");
     JSON_STR(json, "type", STR("array"));
     json_key(json, STR("items"));
-    write_ref(json, "schemas", shape->name);
+    openapi_ref(json, "schemas", shape->name);
     json_object_end(json);
     JSON_OBJECT(json, "next_cursor");
-    write_type(json, "string", true);
+    openapi_type(json, "string", true);
     JSON_STR(json, "description",
              STR("Give it back as ?cursor= for the next page; null on the last."));
     json_object_end(json);
@@ -392,7 +162,7 @@ static void write_answer_schema(struct json *json, const struct route *route) {
     if (route->answer != NULL && route->answer_is_list)
         write_list_schema(json, route->answer);
     else if (route->answer != NULL)
-        write_ref(json, "schemas", route->answer->name);
+        openapi_ref(json, "schemas", route->answer->name);
     else {
         json_object_begin(json);
         json_object_end(json);
@@ -470,7 +240,7 @@ static void write_responses(struct json *json, const struct route *route) {
         if (!may_answer(route, atoi(PROBLEMS[i].code)))
             continue;
         json_key(json, str_from(PROBLEMS[i].code));
-        write_ref(json, "responses", PROBLEMS[i].name);
+        openapi_ref(json, "responses", PROBLEMS[i].name);
     }
     json_object_end(json);
 }
@@ -586,7 +356,7 @@ static void write_shape(struct json *json, struct map *done, const struct shape 
         return;
     map_put(done, name, (void *)(uintptr_t)shape);
     json_key(json, name);
-    object_schema(json, shape->rows, false);
+    openapi_object(json, shape->rows, false);
     write_shapes_of(json, done, shape->rows);
 }
 
@@ -626,7 +396,7 @@ static void write_problem_responses(struct json *json) {
         JSON_STR(json, "description", str_from(PROBLEMS[i].description));
         JSON_OBJECT(json, "content");
         write_media(json, "application/problem+json");
-        write_ref(json, "schemas", "Problem");
+        openapi_ref(json, "schemas", "Problem");
         json_object_end(json);
         json_object_end(json);
         json_object_end(json);
