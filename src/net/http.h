@@ -125,7 +125,7 @@ const struct route *router_find(struct exchange *exchange, unsigned *allow);
 extern struct router_hooks router_hooks_now;
 void openapi_release(void);
 
-/* gate.c: everything between a whole head and the handler. False: it has been answered. */
+/* gate.c and its halves: everything between a whole head and the handler. False: it has been answered. */
 bool gate_admit(struct exchange *exchange);
 /* Reads the fields of body and query, then runs the handler. */
 void gate_dispatch(struct exchange *exchange);
