@@ -51,9 +51,9 @@ struct exchange {
     bool keeps_alive;
     bool is_http10;
     bool is_recorded; /* an Idempotency-Key: the answer is recorded before it leaves */
-    bool has_cache_header, has_type_header, has_vary_header, has_security_headers;
-    bool has_limit;          /* limit holds the caller's bucket */
-    uint16_t problem_status; /* set by a parser callback that refuses */
+    bool has_cache_header, has_type_header; /* the handler has said it itself */
+    bool has_limit;                         /* limit holds the caller's bucket */
+    uint16_t problem_status;                /* set by a parser callback that refuses */
     const char *problem;
     struct request request;
     llhttp_t parser;
@@ -62,7 +62,7 @@ struct exchange {
     struct buf head; /* a head that came in pieces */
     struct str known[KNOWN_COUNT];
     struct head_target target;
-    struct buf content; /* the body; the arena's when it came in one piece */
+    struct buf content; /* the body */
     size_t content_limit_bytes;
     size_t wire_bytes;    /* of the body with its framing */
     size_t period_bytes;  /* body bytes since the last look at the clock */
@@ -115,6 +115,13 @@ void http_answered(struct exchange *exchange, int status);
 /* The request left HTTP: the exchange goes without an end of its own. */
 void http_handed_over(struct exchange *exchange, int status);
 void exchange_let_go(void *exchange);
+/* http_read.c: takes bytes of the exchange's head or body, and calls the gate when either is whole. How
+ * many belonged to this request. */
+size_t http_read(struct exchange *exchange, struct str bytes);
+void http_read_init(void);
+void http_read_release(struct exchange *exchange); /* what it has of head and body */
+#define HTTP_HEAD_MS 10000                         /* from its first byte to its last */
+#define HTTP_BODY_MS 30000                         /* for 8 KiB of a body, or its end */
 /* A buffer for an answer's body, from a short free list. */
 struct buf http_body_take(void);
 void http_body_give(struct buf *buf);
