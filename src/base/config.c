@@ -1,19 +1,15 @@
 /*
- * One way in for a value, whatever its source: `set` judges the text by the row's type and bounds,
- * and either stores it or adds a line to the problems. File, environment and flags only find the
- * row and name the place ("troupe.ini line 12", "TROUPE_LIMITS_BURST").
- *
- * The file is split by libinih, through a reader of ours that strips leading blanks (so its
- * multi-line values never begin), counts lines and refuses what does not fit libinih's line buffer,
- * which would otherwise be cut in two in silence.
+ * One way in for a value, whatever its source: `config_set` judges the text by the row's type and
+ * bounds, and either stores it or adds a line to the problems. File, environment and flags only find
+ * the row and name the place ("troupe.ini line 12", "TROUPE_LIMITS_BURST"). The file's way there is
+ * config_file.c.
  */
 #include "base/config.h"
 
 #include "base/check.h"
+#include "base/config_inside.h"
 #include "base/text.h"
 
-#include <errno.h>
-#include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +19,9 @@
 
 #define PROBLEMS_CEILING_BYTES (64 * 1024)
 #define TEXT_DEFAULT_MAX       4096
-#define LINE_BYTES             190 /* libinih's buffer holds 200, of which some are line ends */
-#define FILE_BYTES_MAX         (1 << 20)
 #define LIKENESS_MIN           0.4 /* one slip in ten letters gives 0.6, another word in it 0.45 */
 #define LIKENESS_SURE          0.7
 #define ENVIRONMENT_PREFIX     "TROUPE_"
-#define BYTE_ORDER_MARK        "\xEF\xBB\xBF" /* editors of Windows write it */
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -48,7 +41,15 @@ static const struct setting *next_row(const struct config *config, struct cursor
     return NULL;
 }
 
-static struct str full_name(struct arena *arena, const struct setting *setting) {
+size_t config_count_rows(const struct config *config) {
+    struct cursor cursor = {0};
+    size_t count = 0;
+    while (next_row(config, &cursor))
+        count++;
+    return count;
+}
+
+struct str config_full_name(struct arena *arena, const struct setting *setting) {
     return str_printf(arena, "%s.%s", setting->section, setting->key);
 }
 
@@ -60,11 +61,10 @@ static struct str environment_name(struct arena *arena, const struct setting *se
     return str_from(name);
 }
 
-typedef struct str (*name_fn)(struct arena *, const struct setting *);
-
 /* The row of that name, or NULL and the most similar row with its likeness. */
-static const struct setting *find_row(const struct config *config, struct str name, name_fn name_of,
-                                      const struct setting **nearest, double *likeness) {
+const struct setting *config_find_row(const struct config *config, struct str name,
+                                      config_name_fn name_of, const struct setting **nearest,
+                                      double *likeness) {
     char scratch[1024];
     struct cursor cursor = {0};
     *nearest = NULL;
@@ -88,8 +88,7 @@ static const struct setting *find_row(const struct config *config, struct str na
 
 /* --- problems --------------------------------------------------------------------------------- */
 
-static __attribute__((format(printf, 3, 4))) bool problem(struct config *config, const char *place,
-                                                          const char *format, ...) {
+bool config_problem(struct config *config, const char *place, const char *format, ...) {
     char line[512];
     va_list args;
     va_start(args, format);
@@ -100,19 +99,19 @@ static __attribute__((format(printf, 3, 4))) bool problem(struct config *config,
     return false;
 }
 
-static void problem_unknown(struct config *config, const char *place, const char *what,
+void config_problem_unknown(struct config *config, const char *place, const char *what,
                             struct str name, const struct setting *nearest, double likeness,
-                            name_fn name_of) {
+                            config_name_fn name_of) {
     char scratch[1024];
     struct arena arena;
     arena_init_with(&arena, scratch, sizeof(scratch));
     name = text_repair(&arena, text_cut(name, 100));
     if (nearest && likeness >= LIKENESS_MIN) {
         struct str near = name_of(&arena, nearest);
-        problem(config, place, "unknown %s %.*s (did you mean %.*s?)", what, STR_ARG(name),
-                STR_ARG(near));
+        config_problem(config, place, "unknown %s %.*s (did you mean %.*s?)", what, STR_ARG(name),
+                       STR_ARG(near));
     } else {
-        problem(config, place, "unknown %s %.*s", what, STR_ARG(name));
+        config_problem(config, place, "unknown %s %.*s", what, STR_ARG(name));
     }
     arena_release(&arena);
 }
@@ -156,13 +155,14 @@ static bool read_int(struct config *config, const char *place, const struct sett
                      struct str text, int64_t *out) {
     int64_t value, factor = take_suffix(setting, &text);
     if (str_to_int(text, &value) != E_OK || __builtin_mul_overflow(value, factor, &value))
-        return problem(config, place, "%s.%s must be a whole number%s%s", setting->section,
-                       setting->key, setting->unit ? " of " : "",
-                       setting->unit ? setting->unit : "");
+        return config_problem(config, place, "%s.%s must be a whole number%s%s", setting->section,
+                              setting->key, setting->unit ? " of " : "",
+                              setting->unit ? setting->unit : "");
     bool has_bounds = setting->min != 0 || setting->max != 0;
     if (has_bounds && (value < setting->min || value > setting->max))
-        return problem(config, place, "%s.%s must be between %lld and %lld", setting->section,
-                       setting->key, (long long)setting->min, (long long)setting->max);
+        return config_problem(config, place, "%s.%s must be between %lld and %lld",
+                              setting->section, setting->key, (long long)setting->min,
+                              (long long)setting->max);
     *out = value;
     return true;
 }
@@ -179,7 +179,8 @@ static bool read_bool(struct config *config, const char *place, const struct set
             }
         }
     }
-    return problem(config, place, "%s.%s must be true or false", setting->section, setting->key);
+    return config_problem(config, place, "%s.%s must be true or false", setting->section,
+                          setting->key);
 }
 
 static bool has_control_character(struct str text) {
@@ -193,11 +194,11 @@ static bool read_text(struct config *config, const char *place, const struct set
                       struct str text, struct str *out) {
     size_t max = setting->max > 0 ? (size_t)setting->max : TEXT_DEFAULT_MAX;
     if (text.len > max || text.len < (size_t)setting->min)
-        return problem(config, place, "%s.%s must have %lld to %zu bytes", setting->section,
-                       setting->key, (long long)setting->min, max);
+        return config_problem(config, place, "%s.%s must have %lld to %zu bytes", setting->section,
+                              setting->key, (long long)setting->min, max);
     if (!text_is_utf8(text) || has_control_character(text))
-        return problem(config, place, "%s.%s must be UTF-8 without control characters",
-                       setting->section, setting->key);
+        return config_problem(config, place, "%s.%s must be UTF-8 without control characters",
+                              setting->section, setting->key);
     *out = str_dup(&config->arena, text.at ? text : STR(""));
     return true;
 }
@@ -216,7 +217,8 @@ static bool read_choice(struct config *config, const char *place, const struct s
                            setting->choices[i]);
         used += len > 0 && (size_t)len < sizeof(list) - used ? (size_t)len : 0;
     }
-    return problem(config, place, "%s.%s must be one of: %s", setting->section, setting->key, list);
+    return config_problem(config, place, "%s.%s must be one of: %s", setting->section, setting->key,
+                          list);
 }
 
 static ptrdiff_t row_index(const struct config *config, const struct setting *setting) {
@@ -236,7 +238,7 @@ static void note_source(struct config *config, const struct setting *setting) {
 }
 
 /* Judges and stores. On a reload what needs a restart is judged only. */
-static void set(struct config *config, const char *place, const struct setting *setting,
+void config_set(struct config *config, const char *place, const struct setting *setting,
                 struct str text) {
     bool is_kept = config->is_reload && setting->needs_restart;
     int64_t number = 0;
@@ -273,7 +275,7 @@ static void init(struct config *config, const struct setting *const *tables, boo
     for (const struct setting *row; (row = next_row(config, &cursor));) {
         BUG_IF(row->key == NULL || row->at == NULL || row->fallback == NULL || row->help == NULL);
         BUG_IF(row->type == SETTING_CHOICE && row->choices == NULL);
-        set(config, "default", row, str_from(row->fallback));
+        config_set(config, "default", row, str_from(row->fallback));
     }
     if (config->problem_count > 0) /* a row that refuses its own default */
         BUG(STR_FMT, STR_ARG(buf_str(&config->problems)));
@@ -290,141 +292,6 @@ void config_init_reload(struct config *config, const struct setting *const *tabl
 void config_release(struct config *config) {
     arena_release(&config->arena);
     buf_release(&config->problems);
-}
-
-/* --- file ------------------------------------------------------------------------------------- */
-
-struct file_reader {
-    struct config *config;
-    const char *path;
-    FILE *file;
-    int line;
-    size_t bytes_left;
-    const struct setting **seen; /* rows set by this file; room for all */
-    size_t seen_count;
-};
-
-static __attribute__((format(printf, 2, 3))) void line_problem(struct file_reader *reader,
-                                                               const char *format, ...) {
-    char place[300], text[200];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    snprintf(place, sizeof(place), "%s line %d", reader->path, reader->line);
-    problem(reader->config, place, "%s", text);
-}
-
-/* Keeps the first LINE_BYTES bytes of the next line, reads past the rest, and gives its whole
- * length; -1 at the end of the file. */
-static ssize_t read_raw_line(struct file_reader *reader, char kept[LINE_BYTES + 1]) {
-    ssize_t len = 0;
-    int c = EOF;
-    while (reader->bytes_left > 0 && (c = fgetc(reader->file)) != EOF && c != '\n') {
-        reader->bytes_left--;
-        if (len < LINE_BYTES)
-            kept[len] =
-                c ? (char)c : '\x01'; /* a NUL is refused as the control character that it is */
-        len++;
-    }
-    kept[len < LINE_BYTES ? len : LINE_BYTES] = '\0';
-    return len == 0 && c != '\n' ? -1 : len;
-}
-
-/* What is wrong with a line before its meaning is known; NULL when nothing is. */
-static const char *flaw_of_line(const char *line, ssize_t len) {
-    if (len > LINE_BYTES)
-        return "the line is longer than 190 bytes";
-    if (*line == '[')
-        return strchr(line, ']') ? NULL : "a section without its closing bracket";
-    if (*line == '\0' || *line == ';' || *line == '#' || strpbrk(line, "=:"))
-        return NULL;
-    return "neither [section] nor key = value";
-}
-
-/* libinih's fgets: one line without leading blanks. A line with a flaw is reported and passed on
- * empty. */
-static char *read_line(char *out, int size, void *ctx) {
-    struct file_reader *reader = ctx;
-    char line[LINE_BYTES + 1];
-    ssize_t len = read_raw_line(reader, line);
-    if (len < 0)
-        return NULL;
-    reader->line++;
-    const char *start = line;
-    if (reader->line == 1 && strncmp(start, BYTE_ORDER_MARK, 3) == 0)
-        start += 3;
-    start += strspn(start, " \t\r");
-    const char *flaw = flaw_of_line(start, len);
-    if (flaw)
-        line_problem(reader, "%s", flaw);
-    int printed = snprintf(out, (size_t)size, "%s\n", flaw ? "" : start);
-    BUG_IF(printed >= size); /* libinih came with a smaller line buffer than any version we know */
-    return out;
-}
-
-static bool was_seen(struct file_reader *reader, const struct setting *setting) {
-    for (size_t i = 0; i < reader->seen_count; i++)
-        if (reader->seen[i] == setting)
-            return true;
-    reader->seen[reader->seen_count++] = setting;
-    return false;
-}
-
-static int take_pair(void *ctx, const char *section, const char *key, const char *value) {
-    struct file_reader *reader = ctx;
-    char name[128], place[300];
-    const struct setting *nearest;
-    double likeness;
-    struct str trimmed = str_trim(str_from(section)); /* libinih keeps the blanks of [ section ] */
-    snprintf(name, sizeof(name), STR_FMT ".%s", STR_ARG(trimmed), key);
-    snprintf(place, sizeof(place), "%s line %d", reader->path, reader->line);
-    const struct setting *setting =
-        find_row(reader->config, str_from(name), full_name, &nearest, &likeness);
-    if (setting == NULL)
-        problem_unknown(reader->config, place, "setting", str_from(name), nearest, likeness,
-                        full_name);
-    else if (was_seen(reader, setting))
-        line_problem(reader, "%s stands twice", name);
-    else
-        set(reader->config, place, setting, str_from(value));
-    return 1;
-}
-
-static size_t count_rows(const struct config *config) {
-    struct cursor cursor = {0};
-    size_t count = 0;
-    while (next_row(config, &cursor))
-        count++;
-    return count;
-}
-
-static void read_open_file(struct config *config, const char *path, FILE *file) {
-    struct arena arena;
-    arena_init(&arena);
-    struct file_reader reader = {
-        .config = config, .path = path, .file = file, .bytes_left = FILE_BYTES_MAX};
-    reader.seen = arena_alloc(&arena, (count_rows(config) + 1) * sizeof(*reader.seen));
-    int before = config->problem_count;
-    int flawed_line = ini_parse_stream(read_line, &reader, take_pair, &reader);
-    if (ferror(file))
-        problem(config, path, "cannot be read: %s", strerror(errno));
-    else if (reader.bytes_left == 0)
-        problem(config, path, "is larger than %d bytes", FILE_BYTES_MAX);
-    else if (flawed_line != 0 && config->problem_count == before)
-        problem(config, path, "line %d is neither [section] nor key = value", flawed_line);
-    arena_release(&arena);
-}
-
-void config_read_file(struct config *config, const char *path, bool must_exist) {
-    config->reading = SOURCE_FILE;
-    FILE *file = fopen(path, "re");
-    if (file) {
-        read_open_file(config, path, file);
-        fclose(file);
-    } else if (must_exist || errno != ENOENT) {
-        problem(config, path, "cannot be opened: %s", strerror(errno));
-    }
 }
 
 /* --- environment and flags -------------------------------------------------------------------- */
@@ -450,14 +317,15 @@ static void read_variable(struct config *config, struct str variable) {
     str_next(&value, '=', &name);
     if (!str_starts(name, STR(ENVIRONMENT_PREFIX)) || value.at == NULL)
         return;
-    const struct setting *setting = find_row(config, name, environment_name, &nearest, &likeness);
+    const struct setting *setting =
+        config_find_row(config, name, environment_name, &nearest, &likeness);
     char place[128];
     snprintf(place, sizeof(place), STR_FMT, STR_ARG(str_slice(name, 0, 100)));
     if (setting)
-        set(config, place, setting, value);
+        config_set(config, place, setting, value);
     else if (looks_like_setting(config, name, likeness))
-        problem_unknown(config, "environment", "variable", name, nearest, likeness,
-                        environment_name);
+        config_problem_unknown(config, "environment", "variable", name, nearest, likeness,
+                               environment_name);
 }
 
 void config_read_environment(struct config *config, char **environment) {
@@ -474,14 +342,16 @@ void config_read_flag(struct config *config, struct str flag) {
         flag = str_slice(flag, 2, flag.len);
     struct str value = flag, name = STR_NONE;
     if (!str_next(&value, '=', &name) || value.at == NULL) {
-        problem(config, "command line", "expected --section.key=value");
+        config_problem(config, "command line", "expected --section.key=value");
         return;
     }
-    const struct setting *setting = find_row(config, name, full_name, &nearest, &likeness);
+    const struct setting *setting =
+        config_find_row(config, name, config_full_name, &nearest, &likeness);
     if (setting)
-        set(config, "command line", setting, value);
+        config_set(config, "command line", setting, value);
     else
-        problem_unknown(config, "command line", "setting", name, nearest, likeness, full_name);
+        config_problem_unknown(config, "command line", "setting", name, nearest, likeness,
+                               config_full_name);
 }
 
 /* --- stored, and one by one ------------------------------------------------------------------- */
@@ -491,9 +361,10 @@ void config_read_stored(struct config *config, struct str name, struct str value
     const struct setting *nearest;
     double likeness;
     config->reading = SOURCE_STORED;
-    const struct setting *setting = find_row(config, name, full_name, &nearest, &likeness);
+    const struct setting *setting =
+        config_find_row(config, name, config_full_name, &nearest, &likeness);
     if (setting)
-        set(config, "stored setting", setting, value);
+        config_set(config, "stored setting", setting, value);
 }
 
 void config_keep_sources(struct config *config, const struct config *before) {
@@ -516,7 +387,7 @@ const struct setting *config_row(const struct config *config, size_t index) {
 ptrdiff_t config_find(const struct config *config, struct str name,
                       const struct setting **nearest) {
     double likeness;
-    const struct setting *row = find_row(config, name, full_name, nearest, &likeness);
+    const struct setting *row = config_find_row(config, name, config_full_name, nearest, &likeness);
     if (likeness < LIKENESS_MIN)
         *nearest = NULL;
     return row ? row_index(config, row) : -1;
@@ -546,7 +417,7 @@ const char *setting_parse(struct arena *arena, const struct setting *setting, st
     copy.at = member_of_type(setting->type, value);
     arena_init(&scratch.arena);
     buf_init(&scratch.problems, PROBLEMS_CEILING_BYTES);
-    set(&scratch, "", &copy, text);
+    config_set(&scratch, "", &copy, text);
     struct str line = str_trim(buf_str(&scratch.problems)); /* ": section.key must be ..." */
     if (scratch.problem_count > 0)
         wrong = str_dup_z(
