@@ -205,6 +205,7 @@ static void set_limits(const struct call *call, CURL *easy) {
     set(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     set(easy, CURLOPT_PROXY, "");
     set(easy, CURLOPT_NOSIGNAL, 1L);
+    set(easy, CURLOPT_QUICK_EXIT, 1L); /* a look-up that is stuck is not waited for: fetch.c */
     set(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->timeout_ms); /* with TLS and sign-in */
     set(easy, CURLOPT_TIMEOUT_MS, (long)(2 * call->timeout_ms));
     set(easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)(call->timeout_ms / 1000)); /* QUIT too */

@@ -4,6 +4,10 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "loop/loop.h"
+#include "loop/mailbox.h"
+#include "loop/pool.h"
+#include "stuck_names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,6 +185,47 @@ static void no_line_is_longer_than_76(void **state) {
     buf_release(&out);
 }
 
+/* --- a stop ------------------------------------------------------------------------------------- */
+
+static struct timer stop_timer;
+static int ended_at_stop;
+static enum mail_fate fate_at_stop;
+
+static void stop_once_it_looks_up(void *ctx) {
+    if (atomic_load(&stuck_begun) == 1)
+        mail_drain();
+    else
+        timer_start(&stop_timer, 2, stop_once_it_looks_up, ctx);
+}
+
+static void on_stopped(void *ctx, const struct mail_result *result) {
+    (void)ctx;
+    ended_at_stop = atomic_load(&stuck_ended);
+    fate_at_stop = result->fate;
+    loop_stop(0);
+}
+
+/* The last of all: after it no mail leaves this program any more. */
+static void a_stop_waits_for_no_name_that_is_looked_up(void **state) {
+    (void)state;
+    mail_settings.smtp_url = STR("smtp://stuck.invalid:25");
+    mail_settings.from = FROM;
+    mail_settings.timeout_ms = 30000;
+    loop_init();
+    mailbox_init();
+    pool_init(1);
+    mail_smtp.send(&message, on_stopped, NULL);
+    timer_start(&stop_timer, 2, stop_once_it_looks_up, NULL);
+    loop_run();
+    mail_release();
+    pool_release();
+    mailbox_release();
+    loop_release();
+    assert_int_equal(ended_at_stop, 0);
+    assert_int_equal(fate_at_stop, MAIL_CANCELLED);
+    stuck_let_go(1);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_that_are_safe_and_those_that_are_not),
@@ -188,6 +233,7 @@ int main(void) {
         cmocka_unit_test(header_values_are_words_and_nothing_else),
         cmocka_unit_test(text_is_quoted_printable),
         cmocka_unit_test(no_line_is_longer_than_76),
+        cmocka_unit_test(a_stop_waits_for_no_name_that_is_looked_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
