@@ -26,7 +26,7 @@
 
 #define RUN_MAGIC   0x66696e64u
 #define PROBE_LIMIT 40
-#define BODY_LIMIT  ((size_t)1 << 20)
+#define BODY_LIMIT  ((size_t)256 << 10) /* hundreds of models; forty probes ask for 360 of these */
 
 enum question {
     ASK_MODELS,
@@ -188,24 +188,27 @@ static void describe(struct run *run, const struct probe *probe, size_t kind) {
     };
 }
 
-static void parse_answers(struct run *run, struct probe *probe) {
+static void parse_answers(struct arena *arena, struct probe *probe) {
     for (size_t i = 0; i < QUESTION_COUNT; i++) {
         struct answer *answer = &probe->answers[i];
         struct str body = str_trim(answer->body);
         if (answer->status && body.len &&
-            json_parse(&run->found.arena, text_repair(&run->found.arena, body), &answer->json,
-                       NULL) != E_OK)
+            json_parse(arena, text_repair(arena, body), &answer->json, NULL) != E_OK)
             answer->json = NULL;
     }
 }
 
+/* A tree costs many times its text, so only those of one probe are there at a time. */
 static void judge(struct run *run, struct probe *probe) {
-    parse_answers(run, probe);
+    struct arena scratch;
+    arena_init(&scratch);
+    parse_answers(&scratch, probe);
     for (size_t i = 0; i < COUNT_OF(KINDS); i++)
         if (KINDS[i].is_it(probe)) {
             describe(run, probe, i);
-            return;
+            break;
         }
+    arena_release(&scratch);
 }
 
 static void conclude(struct run *run) {

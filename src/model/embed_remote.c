@@ -38,7 +38,8 @@
 #define TEXT_BYTES     24000 /* of one text: about the 8,192 tokens that the largest take */
 #define SHORTEST_BYTES 200   /* below this, length is not what is wrong with a text */
 #define IDLE_MS        30000
-#define WORDS_BYTES    250 /* of an endpoint that complains */
+#define TOTAL_MS       600000 /* of an answer that comes in drops; or as long as a reply may take */
+#define WORDS_BYTES    250    /* of an endpoint that complains */
 
 struct embed_call {
     uint32_t magic;
@@ -313,6 +314,7 @@ static struct fetch *post(struct embed_call *call, struct arena *arena, struct s
         .body = body,
         .first_byte_ms = model_settings.first_token_ms, /* a local server loads its model first */
         .idle_ms = IDLE_MS,
+        .total_ms = model_settings.reply_ms < TOTAL_MS ? model_settings.reply_ms : TOTAL_MS,
         .limit_bytes = ANSWER_LIMIT,
         .body_bytes = on_bytes,
         .done = on_done,

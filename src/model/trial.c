@@ -15,6 +15,7 @@
 
 #define TRIAL_MAGIC      0x74726961u
 #define REPLY_BYTES      400
+#define ENOUGH_BYTES     4096  /* who goes on after this works, and is not listened to any more */
 #define REPLY_TOKENS     64    /* enough for a sentence, too little to cost */
 #define FIRST_TOKEN_MS   60000 /* a person is waiting */
 #define LIST_MS          5000
@@ -34,7 +35,8 @@ struct trial {
     struct buf reply;
     struct trial_result result;
     int64_t began_us;
-    int waiting; /* ends that are still to come */
+    bool is_enough; /* we ended the talk */
+    int waiting;    /* ends that are still to come */
 };
 
 static int64_t ms_since(const struct trial *trial) {
@@ -67,7 +69,11 @@ static void on_delta(void *ctx, struct str text) {
     struct trial *trial = ctx;
     MAGIC_CHECK(trial, TRIAL_MAGIC);
     note_token(trial);
-    buf_add_str(&trial->reply, text);
+    buf_add_str(&trial->reply, str_slice(text, 0, ENOUGH_BYTES - trial->reply.len));
+    if (trial->reply.len < ENOUGH_BYTES || trial->is_enough)
+        return;
+    trial->is_enough = true;
+    trial->port->cancel(trial->chat);
 }
 
 static void on_reasoning(void *ctx, struct str text) {
@@ -92,7 +98,7 @@ static void on_failed(void *ctx, const struct chat_failure *failure) {
     trial->result.total_ms = ms_since(trial);
     bool only_thought = failure->status == 200 && trial->result.first_token_ms >= 0 &&
                         trial->reply.len == 0 && str_has(failure->detail, STR("thinking"));
-    if (!only_thought)
+    if (!only_thought && !trial->is_enough)
         trial->result.error = str_dup(&trial->arena, failure->detail);
     end_one(trial);
 }
@@ -186,7 +192,7 @@ struct trial *trial_start(const struct model *model,
     trial->result.first_token_ms = -1;
     arena_init(&trial->arena);
     buf_init(&trial->list_body, LIST_LIMIT_BYTES);
-    buf_init(&trial->reply, 16384);
+    buf_init(&trial->reply, ENOUGH_BYTES);
     trial->port = chat_port_find(model->provider);
     BUG_IF(trial->port == NULL);
     if (model_endpoint(&trial->arena, model, &trial->request.endpoint) != E_OK) {

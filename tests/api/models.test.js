@@ -243,6 +243,20 @@ test("a server that hangs does not hold discovery for more than its time", async
   assert.ok(took < 2500, `${took} ms`);
 });
 
+test("servers that answer discovery with a megabyte of nothing stop nobody", async () => {
+  const { createServer } = await import("node:http");
+  const body = Buffer.from(`[${"0,".repeat(500_000)}0]`);
+  const boaster = createServer((_, answer) => answer.end(body)).listen(0, "127.0.0.1");
+  await new Promise((resolve) => boaster.once("listening", resolve));
+  const real = await fake({ kind: "ollama" });
+  const t = await house([], { "models.discovery_hosts": [`127.0.0.1:${real.port}`, ...Array(30).fill(`127.0.0.1:${boaster.address().port}`)].join(",") });
+  const answer = await t.api("POST", "/setup/discover");
+  assert.equal(answer.status, 200, answer.text);
+  assert.deepEqual(answer.json.items.map((it) => it.kind), ["ollama"]);
+  await t.stop();
+  boaster.close();
+});
+
 // --- the test of a model -----------------------------------------------------------------------------------------------------------------
 
 test("a small talk tells whether a model works, in plain words", async () => {
@@ -270,6 +284,18 @@ test("a small talk tells whether a model works, in plain words", async () => {
     check(answer.json);
   }
   assert.equal((await t.api("POST", "/admin/models/0CMY60FF81ERH/test")).status, 404);
+  await t.stop();
+});
+
+test("a model that talks on and on has shown that it works", async () => {
+  const it = await fake({ script: [{ reply: "la ".repeat(20_000), token_ms: 4 }] });
+  const t = await house([]);
+  const model = await add(t, it, { route: undefined });
+  const { json } = await t.api("POST", `/admin/models/${model.id}/test`);
+  assert.equal(json.ok, true, json.error);
+  assert.equal(json.error, null);
+  assert.match(json.reply, /^la la la/);
+  await until(() => it.chats[0].aborted, "the end of the call"); // nobody listens any more
   await t.stop();
 });
 

@@ -268,6 +268,23 @@ static void connections_that_break_or_stall_end(void **state) {
     }
 }
 
+/* Blanks for ever: never silent, never done. Batches come one after the other, so all would wait. */
+static void an_answer_without_end_is_ended(void **state) {
+    (void)state;
+    static struct fake_step script[402];
+    script[0] = (struct fake_step){FAKE_RAW, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"};
+    for (size_t i = 0; i < 200; i++) {
+        script[2 * i + 1] = (struct fake_step){FAKE_RAW, " "};
+        script[2 * i + 2] = (struct fake_step){FAKE_WAIT, .ms = 20};
+    }
+    script[401] = (struct fake_step){FAKE_CLOSE};
+    const struct fake_step *scripts[] = {script, NULL};
+    model_settings.reply_ms = 300;
+    run(&embed_openai, "", scripts);
+    model_settings.reply_ms = 60000;
+    assert_int_equal(told.err, E_TIMEOUT);
+}
+
 /* In pieces that the socket holds: the server is in this loop, and so is who reads. */
 static void a_huge_answer_is_refused(void **state) {
     (void)state;
@@ -551,6 +568,7 @@ int main(void) {
         TEST(every_failure_is_judged_and_told),
         TEST(too_often_says_when_to_come_again),
         TEST(connections_that_break_or_stall_end),
+        TEST(an_answer_without_end_is_ended),
         TEST(a_huge_answer_is_refused),
         TEST(what_is_too_long_costs_only_its_own_end),
         TEST(a_text_that_is_refused_at_any_length_fails_at_once),
