@@ -42,8 +42,6 @@
 #include "base/banned.h"
 
 #define DB_MAGIC 0x64627821u
-#define WRITER_BUSY_MS \
-    5000 /* another process (the command line) holds the write lock for one transaction */
 #define READER_BUSY_MS \
     250 /* the loop waits at most this; only recovery after a crash of another process makes \
            readers wait */

@@ -5,6 +5,8 @@
 
 #include <sqlite3.h>
 
+#define WRITER_BUSY_MS 5000 /* another process (the command line) is in one transaction */
+
 struct db {
     uint32_t magic;
     enum db_mode mode;

@@ -421,10 +421,13 @@ static void checkpoint(void) {
         is_whole ? LOG_LIMIT_PAGES : writer.db->wal_pages + LOG_LIMIT_PAGES;
 }
 
-/* What stood in the log is gone from the file; it is given its size again later. */
+/* What stood in the log is gone from the file; it is given its size again later. A reader in the way is
+ * not waited for, because a write may come at any moment: there is another try. */
 static void empty_log(void) {
+    sqlite3_busy_timeout(writer.db->sqlite, 0);
     int result = sqlite3_wal_checkpoint_v2(writer.db->sqlite, "main", SQLITE_CHECKPOINT_TRUNCATE,
                                            NULL, NULL);
+    sqlite3_busy_timeout(writer.db->sqlite, WRITER_BUSY_MS);
     writer.is_held = result == SQLITE_BUSY;
     if (result != SQLITE_OK && result != SQLITE_BUSY)
         db_failed(writer.db, result, "emptying the log");

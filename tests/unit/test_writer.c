@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <cmocka.h>
 
 struct note {
@@ -340,6 +341,38 @@ static void note_and_go_on(enum err err, void *ctx) {
     assert_int_equal(late.done_count, 0); /* never from inside */
 }
 
+static enum err forget_note(struct tx *tx, void *ctx) {
+    tx_overwrite_freed(tx, true);
+    return write_note(tx, ctx);
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Somebody reads for long (an export) while the log is to be emptied: that waits, and no write does. */
+static void a_reader_in_the_way_of_an_empty_log_holds_up_no_write(void **state) {
+    (void)state;
+    struct note note = make_note(1, E_OK), later[3];
+    assert_int_equal(store_write_and_wait(write_note, &note), E_OK);
+    struct db *db = pool_reader_open();
+    struct stmt *standing = DB_SQL(db, "SELECT name FROM instance");
+    assert_true(stmt_row(standing));
+    note = make_note(2, E_OK);
+    assert_int_equal(store_write_and_wait(forget_note, &note), E_OK);
+    for (int i = 0; i < 3; i++) {
+        usleep(400000); /* nothing comes: the writer turns to its log */
+        later[i] = make_note(3 + i, E_OK);
+        int64_t began_ms = now_ms();
+        assert_int_equal(store_write_and_wait(write_note, &later[i]), E_OK);
+        assert_true(now_ms() - began_ms < 1000);
+    }
+    assert_int_equal(stmt_done(standing), E_OK);
+    pool_reader_close(db);
+}
+
 static void after_the_end_nothing_is_written_and_everybody_is_told(void **state) {
     (void)state;
     struct note last = make_note(1, E_OK);
@@ -384,6 +417,7 @@ int main(void) {
         IN_STORE(a_full_disk_refuses_writes_and_serves_reads_until_there_is_room),
         IN_STORE(many_threads_write_and_read_at_once),
         IN_STORE(the_log_gets_its_size_and_has_a_limit),
+        IN_STORE(a_reader_in_the_way_of_an_empty_log_holds_up_no_write),
         IN_STORE(after_the_end_nothing_is_written_and_everybody_is_told),
         IN_STORE(a_guest_never_checkpoints),
     };
