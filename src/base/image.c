@@ -140,13 +140,15 @@ static enum err check_png(struct buf *out, struct str bytes, struct image *image
 
 /* --- JPEG ----------------------------------------------------------------------------------- */
 
-#define SOI  0xD8
-#define EOI  0xD9
-#define SOS  0xDA
-#define APP0 0xE0
-#define APP1 0xE1
-#define APP2 0xE2
-#define COM  0xFE
+#define SOF0  0xC0 /* the first marker of a segment */
+#define RST0  0xD0
+#define SOI   0xD8
+#define EOI   0xD9
+#define SOS   0xDA
+#define APP0  0xE0
+#define APP1  0xE1
+#define APP2  0xE2
+#define APP14 0xEE
 
 /* A number of EXIF: two or four bytes in the order that the block says. */
 static uint32_t exif_number(const unsigned char *p, int count, bool is_big) {
@@ -186,13 +188,24 @@ static bool is_frame_marker(int marker) {
     return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
 }
 
-/* Colour profiles and the Adobe transform belong to the picture; the rest of APPn does not. */
+/* Frames, tables and scans; of the APPn the density, the colour profile and Adobe's transform. A JFIF
+ * head that is longer than 14 bytes holds a small picture of what was there before it was cut. */
 static bool keeps_segment(int marker, struct str data) {
-    if (marker == APP2)
+    switch (marker) {
+    case APP0:
+        return data.len == 14 && str_starts(data, STR("JFIF"));
+    case APP2:
         return str_starts(data, STR("ICC_PROFILE"));
-    if (marker == APP0 || marker == 0xEE)
-        return true;
-    return !(marker >= APP1 && marker <= 0xEF) && marker != COM;
+    case APP14:
+        return str_starts(data, STR("Adobe"));
+    default:
+        return marker >= SOF0 && marker < APP0;
+    }
+}
+
+/* Markers that begin no segment: stuffed bytes, what is reserved, restarts, a second beginning. */
+static bool is_out_of_place(int marker) {
+    return marker < SOF0 || (marker >= RST0 && marker <= SOI);
 }
 
 /* Where the entropy-coded bytes behind `at` end: at the next marker that is no restart. */
@@ -232,6 +245,8 @@ static enum err check_jpeg(struct buf *out, struct str bytes, struct image *imag
         }
         if (marker == EOI)
             break;
+        if (is_out_of_place(marker))
+            return E_INPUT;
         size_t len = (size_t)(p[at + 2] << 8 | p[at + 3]);
         if (len < 2 || at + 2 + len > bytes.len)
             return E_INPUT;

@@ -362,6 +362,7 @@ static void placards_are_lasting(void **state) {
 #define SCAN                                   \
     "\xFF\xDA\x00\x08\x01\x01\x00\x00\x3F\x00" \
     "\x12\xFF\x00\x34\xFF\xD0\x56"
+#define TABLE "\xFF\xDB\x00\x04\0\x02"
 #define EXIF_ORIENTED                    \
     "\xFF\xE1\x00\x2D"                   \
     "Exif\0\0"                           \
@@ -392,6 +393,56 @@ static void jpeg(void **state) {
     for (size_t len = 0; len + 20 < file.len; len++)
         if (pool_image_check(&arena, str_slice(file, 0, len), &image, &problem) == E_OK)
             assert_true(len > 90); /* only a cut inside the scan may pass */
+}
+
+/* What a JPEG needs is a short list; markers that are on no list are where things hide. */
+static void a_jpeg_keeps_what_is_on_the_list(void **state) {
+    (void)state;
+    static const struct {
+        struct str more;
+        enum err err;
+        bool is_kept;
+        const char *why;
+    } rows[] = {
+        {{"\xFF\xE0\x00\x10JFIF\0\x01\x02\0\0\x01\0\x01\0\0", 18}, E_OK, true, "JFIF"},
+        {{"\xFF\xE0\x00\x13JFIF\0\x01\x02\0\0\x01\0\x01\x01\x01RGB", 21},
+         E_OK,
+         false,
+         "JFIF with a small picture of what was there before"},
+        {{"\xFF\xE0\x00\x0AJFXX\0\x10xx", 12}, E_OK, false, "the same in an extension"},
+        {{"\xFF\xEE\x00\x0E"
+          "Adobe\0\x64\0\0\0\0\x01",
+          16},
+         E_OK,
+         true,
+         "Adobe's colours"},
+        {{"\xFF\xEE\x00\x08SECRET", 10}, E_OK, false, "another's APP14"},
+        {{"\xFF\xE2\x00\x10ICC_PROFILE\0\x01\x01", 18}, E_OK, true, "a colour profile"},
+        {{"\xFF\xDB\x00\x04\0\x01", 6}, E_OK, true, "a table"},
+        {{"\xFF\xF0\x00\x08SECRET", 10}, E_OK, false, "an extension of JPEG"},
+        {{"\xFF\x02\x00\x08SECRET", 10}, E_INPUT, false, "a reserved marker"},
+        {{"\xFF\x00\x00\x08SECRET", 10}, E_INPUT, false, "a stuffed byte outside a scan"},
+        {{"\xFF\xD8\x00\x08SECRET", 10}, E_INPUT, false, "a second beginning"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct buf file;
+        struct image image, again;
+        const char *problem;
+        buf_init(&file, 4096);
+        buf_add(&file, "\xFF\xD8", 2);
+        buf_add(&file, FRAME SCAN TABLE, sizeof(FRAME SCAN TABLE) - 1);
+        buf_add_str(&file, rows[i].more);
+        buf_add(&file, FRAME SCAN "\xFF\xD9", sizeof(FRAME SCAN "\xFF\xD9") - 1);
+        if (pool_image_check(&arena, buf_str(&file), &image, &problem) != rows[i].err)
+            fail_msg("%s: %s", rows[i].why, problem);
+        if (rows[i].err == E_OK) {
+            if (str_has(image.bytes, rows[i].more) != rows[i].is_kept)
+                fail_msg("%s", rows[i].why);
+            assert_int_equal(pool_image_check(&arena, image.bytes, &again, &problem), E_OK);
+            assert_true(str_eq(again.bytes, image.bytes));
+        }
+        buf_release(&file);
+    }
 }
 
 static struct str webp(const char *flags_and_size, const char *more, size_t more_len) {
@@ -437,6 +488,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(animations_stay, begin, end),
         cmocka_unit_test_setup_teardown(placards_are_lasting, begin, end),
         cmocka_unit_test_setup_teardown(jpeg, begin, end),
+        cmocka_unit_test_setup_teardown(a_jpeg_keeps_what_is_on_the_list, begin, end),
         cmocka_unit_test_setup_teardown(webp_files, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
