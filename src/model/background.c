@@ -23,7 +23,7 @@
 
 #define CALL_MAGIC         0x6261636bu
 #define ANSWER_LIMIT_BYTES ((size_t)256 << 10)
-#define PEOPLE_LIMIT       64
+#define PEOPLE_LIMIT       MODEL_LIMIT
 #define WAIT_LIMIT_MS      20000
 #define DETAIL_BYTES       300
 
@@ -49,6 +49,7 @@ struct background_call {
     int64_t asked_us, first_us;
     bool is_patient; /* still waits for people's turns */
     bool is_cancelled, is_yielding;
+    bool is_enough; /* the answer is as long as may be, and we ended it */
 };
 
 /* How many turns of people are under way at each endpoint. */
@@ -75,7 +76,7 @@ static int64_t *turns_at(int64_t endpoint) {
             people[i].endpoint = endpoint;
             return &people[i].turns;
         }
-    return &people[PEOPLE_LIMIT - 1].turns; /* more endpoints than places: the last is shared */
+    return &people[PEOPLE_LIMIT - 1].turns; /* more endpoints than models: addresses were changed */
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -111,7 +112,11 @@ static void on_delta(void *ctx, struct str text) {
     MAGIC_CHECK(call, CALL_MAGIC);
     if (call->first_us == 0)
         call->first_us = clock_mono_us();
-    buf_add_str(&call->text, text);
+    buf_add_str(&call->text, str_slice(text, 0, ANSWER_LIMIT_BYTES - call->text.len));
+    if (call->text.len < ANSWER_LIMIT_BYTES || call->is_enough)
+        return;
+    call->is_enough = true;
+    route_cancel(call->call);
 }
 
 static void on_done(void *ctx, enum chat_finish finish_reason, const struct chat_usage *usage) {
@@ -125,11 +130,17 @@ static void on_done(void *ctx, enum chat_finish finish_reason, const struct chat
 static void on_failed(void *ctx, const struct chat_failure *failure) {
     struct background_call *call = ctx;
     MAGIC_CHECK(call, CALL_MAGIC);
-    struct background_answer answer = {.err = call->is_cancelled  ? E_CANCELLED
-                                              : call->is_yielding ? E_BUSY
-                                                                  : failure->err,
-                                       .usage = {-1, -1},
-                                       .detail = text_cut_bytes(failure->detail, DETAIL_BYTES)};
+    struct str text = buf_str(&call->text);
+    struct background_answer answer = {
+        .err = call->is_cancelled  ? E_CANCELLED
+               : call->is_yielding ? E_BUSY
+               : call->is_enough   ? E_OK
+                                   : failure->err,
+        .usage = {-1, -1},
+        .detail = text_cut_bytes(failure->detail, DETAIL_BYTES),
+    };
+    if (answer.err == E_OK)
+        answer.text = str_slice(text, 0, text_whole_prefix(text));
     finish(call, &answer);
 }
 

@@ -4,7 +4,8 @@
  * token was is decided here: the first text or thinking.
  *
  * Breaker, per model: FAILURES_IN_A_ROW failures that are the endpoint's (not ours, not the
- * person's) make it rest, twice as long each time up to REST_DOUBLINGS. When the rest is over one
+ * person's) make it rest, twice as long each time up to REST_DOUBLINGS; what fails later and had begun
+ * before the rest changes nothing. When the rest is over one
  * call may try; until it has ended the others still go by. A failure with Retry-After rests for as
  * long as was asked (ten minutes at the most), at once. Success, or a change of the model in the registry, forgets
  * everything.
@@ -47,8 +48,9 @@ struct breaker {
     int64_t revision; /* of the model that it is about */
     int failures;     /* in a row */
     int rests;        /* in a row; doubles the next one */
-    int64_t until_us; /* resting; 0: not */
+    int64_t until_us; /* resting, or until a probe went well; 0: not */
     bool is_probed;   /* one call tries after the rest */
+    bool is_asked;    /* it rests because it said so, with Retry-After */
     bool has_succeeded;
 };
 
@@ -68,6 +70,7 @@ struct route_call {
     struct chat_call *chat;
     int64_t asked_us;
     bool has_token;
+    bool is_probe; /* of the model at `at` */
     bool is_cancelled;
     struct chat_failure failure; /* the worst so far; detail in `detail` */
     char detail[DETAIL_BYTES];
@@ -124,19 +127,22 @@ static struct breaker *breaker_of(const struct model *model) {
     return found;
 }
 
-/* True when the model may be asked now; then, after a rest, by this call alone. */
-static bool may_ask(struct breaker *breaker) {
+/* True when the model may be asked now; after a rest by this call alone, which is a probe then. */
+static bool may_ask(struct breaker *breaker, bool *is_probe) {
+    *is_probe = false;
     if (breaker->until_us == 0)
         return true;
     if (clock_mono_us() < breaker->until_us || breaker->is_probed)
         return false;
-    breaker->is_probed = true;
-    return true;
+    return *is_probe = breaker->is_probed = true;
 }
 
-static void rest(struct breaker *breaker, int64_t for_ms) {
-    breaker->until_us = clock_mono_us() + for_ms * 1000;
-    breaker->is_probed = false;
+static void rest(struct breaker *breaker, int64_t for_ms, bool is_asked) {
+    int64_t until_us = clock_mono_us() + for_ms * 1000;
+    if (until_us <= breaker->until_us) /* it rests already, and longer */
+        return;
+    breaker->until_us = until_us;
+    breaker->is_asked = is_asked;
     metric_add(&rests, 1);
     log_warn("model", "an endpoint rests", LF_ID("model", breaker->model_id), LF_INT("ms", for_ms),
              LF_INT("failures", breaker->failures));
@@ -154,17 +160,28 @@ static bool is_endpoints_fault(enum err err) {
     return err != E_CANCELLED && err != E_INPUT;
 }
 
-static void note_failure(struct breaker *breaker, const struct chat_failure *failure) {
-    bool was_probe = breaker->is_probed;
-    breaker->is_probed = false;
+/* Of a call that began before the rest only a Retry-After counts: when a house full of replies breaks
+ * off at once, that is one trouble and not many in a row. */
+static void note_failure(struct breaker *breaker, const struct chat_failure *failure,
+                         bool is_probe) {
+    is_probe = is_probe && breaker->is_probed; /* not when the model was changed meanwhile */
+    if (is_probe)
+        breaker->is_probed = false;
     if (!is_endpoints_fault(failure->err))
         return;
-    breaker->failures++;
     if (failure->retry_after_ms > 0) {
-        rest(breaker, failure->retry_after_ms < RETRY_AFTER_LIMIT_MS ? failure->retry_after_ms
-                                                                     : RETRY_AFTER_LIMIT_MS);
-    } else if (was_probe || breaker->failures >= FAILURES_IN_A_ROW) {
-        rest(breaker, model_settings.rest_ms << breaker->rests);
+        breaker->failures++;
+        rest(breaker,
+             failure->retry_after_ms < RETRY_AFTER_LIMIT_MS ? failure->retry_after_ms
+                                                            : RETRY_AFTER_LIMIT_MS,
+             true);
+        return;
+    }
+    if (breaker->until_us != 0 && !is_probe)
+        return;
+    breaker->failures++;
+    if (is_probe || breaker->failures >= FAILURES_IN_A_ROW) {
+        rest(breaker, model_settings.rest_ms << breaker->rests, false);
         if (breaker->rests < REST_DOUBLINGS)
             breaker->rests++;
     }
@@ -324,7 +341,7 @@ static void on_failed(void *ctx, const struct chat_failure *failure) {
     call->chat = NULL;
     struct breaker *breaker = breaker_now(call);
     if (breaker)
-        note_failure(breaker, failure);
+        note_failure(breaker, failure, call->is_probe);
     count_outcome(failure->err);
     if (failure->err != E_CANCELLED)
         log_warn("model", "a model failed", LF_ID("model", call->models[call->at]),
@@ -351,7 +368,8 @@ static void keep_resting(struct route_call *call, const struct model *model,
     left_ms = left_ms > 0 ? left_ms : 1000;
     char detail[120];
     snprintf(detail, sizeof detail,
-             "It failed several times and is left alone for %lld more seconds.",
+             breaker->is_asked ? "It asked to be left alone for %lld more seconds."
+                               : "It failed several times and is left alone for %lld more seconds.",
              (long long)((left_ms + 999) / 1000));
     struct chat_failure failure = {
         .err = E_BUSY, .retry_after_ms = left_ms, .detail = str_from(detail)};
@@ -372,14 +390,15 @@ static bool prepare(struct route_call *call) {
     if (model == NULL || !model->is_enabled) /* taken away since the call began */
         return false;
     struct breaker *breaker = breaker_of(model);
-    if (!may_ask(breaker)) {
+    if (!may_ask(breaker, &call->is_probe)) {
         keep_resting(call, model, breaker);
         return false;
     }
     struct chat_failure locked = {.err = E_DENIED,
                                   .detail = STR("Its key cannot be opened; enter it again.")};
     if (model_endpoint(&call->arena, model, &call->request->endpoint) != E_OK) {
-        breaker->is_probed = false;
+        if (call->is_probe)
+            breaker->is_probed = false;
         keep_failure(call, model->name, &locked);
         return false;
     }

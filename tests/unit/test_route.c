@@ -10,6 +10,7 @@
 #include "fake_server.h"
 #include "fetch/fetch.h"
 #include "loop/mailbox.h"
+#include "model/background.h"
 #include "model/model_store.h"
 #include "model/setting.h"
 #include "scratch.h"
@@ -55,8 +56,8 @@ struct told {
 };
 
 static struct fake first, second;
-static struct told told[4];
-static struct chat_request requests[4];
+static struct told told[12];
+static struct chat_request requests[12];
 static struct chat_message message = {
     .role = CHAT_USER, .content = {"Good evening. I came to see the lamp, and the sea.", 50}};
 static int open_calls;
@@ -346,6 +347,35 @@ static void an_endpoint_that_keeps_failing_is_left_alone(void **state) {
     assert_int_equal(route_health(model_at(1)).state, ROUTE_OK);
 }
 
+/* A house full of replies that break off at once: one trouble, one rest. */
+static void many_failures_at_once_are_one_rest(void **state) {
+    (void)state;
+    model_settings.rest_ms = 60000;
+    build(SCRIPTS(FAILS), SAYS_B);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        ask(i, "default");
+    loop_run();
+    assert_int_equal(first.request_count, sizeof told / sizeof *told);
+    assert_int_equal(route_health(model_at(0)).state, ROUTE_RESTING);
+    assert_in_range(route_health(model_at(0)).resting_ms, 1, 60000);
+}
+
+/* Who was there before the rest says nothing about the probe. */
+static void an_old_call_does_not_end_a_probe(void **state) {
+    (void)state;
+    model_settings.rest_ms = 60000;
+    static const struct fake_step old[] = {
+        {FAKE_RAW, HEAD}, {FAKE_CHUNK, DELTA("old")}, {FAKE_WAIT, .ms = 40}, {FAKE_CLOSE}, {0}};
+    build(SCRIPTS(old, LIMITS), SAYS_B);
+    ask(0, "default"); /* speaks, and breaks off when the rest has begun */
+    ask(1, "default"); /* is told to come in a second */
+    loop_run();
+    assert_string_equal(told[0].text, "old");
+    assert_int_equal(told[0].err, E_UPSTREAM);
+    assert_string_equal(told[1].text, "B");
+    assert_in_range(route_health(model_at(0)).resting_ms, 1, 1000);
+}
+
 /* A house that tries many models over the years: those that are gone take nobody's place. */
 static void models_that_came_and_went_take_no_place(void **state) {
     (void)state;
@@ -384,6 +414,16 @@ static void after_its_rest_it_is_tried_and_taken_back(void **state) {
     assert_true(asked_of_first > 6); /* the probe went well, and the next ones go there again */
     assert_string_equal(told[1].text, "A");
     assert_int_equal(route_health(model_at(0)).state, ROUTE_OK);
+}
+
+static void who_keeps_failing_is_said_to(void **state) {
+    (void)state;
+    model_settings.rest_ms = 60000;
+    fake_start(&first, SCRIPTS(FAILS));
+    add_model("First", &first, "default", true);
+    run_many(6);
+    assert_int_equal(told[1].err, E_BUSY);
+    assert_non_null(strstr(told[1].detail, "First: It failed several times and is left alone"));
 }
 
 static void a_failed_probe_rests_twice_as_long(void **state) {
@@ -470,8 +510,60 @@ static void when_all_rest_it_is_said_for_how_long(void **state) {
     run_and_ask_again(1, 30);
     assert_int_equal(told[1].err, E_BUSY);
     assert_in_range(told[1].retry_after_ms, 1, 1000);
-    assert_non_null(strstr(told[1].detail, "First: It failed several times and is left alone"));
+    assert_non_null(strstr(told[1].detail, "First: It asked to be left alone for"));
     assert_int_equal(first.request_count, 1);
+}
+
+/* --- what nobody waits for --- */
+
+static struct {
+    enum err err;
+    size_t len, count;
+} background;
+
+static void on_background(const struct background_answer *answer, void *ctx) {
+    (void)ctx;
+    background.err = answer->err;
+    background.len = answer->text.len;
+    background.count++;
+    assert_true(text_is_utf8(answer->detail));
+    end_one(&told[0]);
+}
+
+static void run_background(void) {
+    memset(&background, 0, sizeof background);
+    memset(told, 0, sizeof told);
+    requests[0] =
+        (struct chat_request){.messages = &message,
+                              .message_count = 1,
+                              .sampling = {-1, -1, -1, -1, -1, -1, -1, -1, 100000, NULL, 0}};
+    open_calls++;
+    background_start(STR("default"), &requests[0], on_background, NULL);
+    loop_run();
+    assert_int_equal(background.count, 1);
+}
+
+/* It would hold its endpoint, and whatever else is to be learnt there, for as long as it likes. */
+static void a_background_answer_without_end_is_ended(void **state) {
+    (void)state;
+    static char piece[8192];
+    static struct fake_step talks_on[404];
+    char *at =
+        piece + snprintf(piece, sizeof piece, "data: {\"choices\":[{\"delta\":{\"content\":\"");
+    memset(at, 'z', 7000);
+    snprintf(at + 7000, 64, "\"}}]}\n\n");
+    struct fake_step *step = talks_on;
+    *step++ = (struct fake_step){FAKE_RAW, HEAD};
+    for (int i = 0; i < 200; i++) {
+        *step++ = (struct fake_step){FAKE_CHUNK, piece};
+        *step++ = (struct fake_step){FAKE_WAIT, .ms = 2};
+    }
+    *step++ = (struct fake_step){FAKE_HANG};
+    build(SCRIPTS(talks_on), SAYS_B);
+    run_background();
+    assert_int_equal(background.err, E_OK);
+    assert_int_equal(background.len, 256 << 10);
+    assert_int_equal(route_health(model_at(0)).state, ROUTE_UNKNOWN); /* nothing failed */
 }
 
 /* --- cancelling, calibrating ------------------------------------------------------------------ */
@@ -571,6 +663,9 @@ int main(void) {
         TEST(a_reply_is_never_longer_than_its_model_may),
         TEST(an_endpoint_that_keeps_failing_is_left_alone),
         TEST(models_that_came_and_went_take_no_place),
+        TEST(many_failures_at_once_are_one_rest),
+        TEST(an_old_call_does_not_end_a_probe),
+        TEST(who_keeps_failing_is_said_to),
         TEST(after_its_rest_it_is_tried_and_taken_back),
         TEST(a_failed_probe_rests_twice_as_long),
         TEST(one_probe_at_a_time),
@@ -581,6 +676,7 @@ int main(void) {
         TEST(cancelled_before_anything),
         TEST(cancelled_in_the_middle),
         TEST(cancelled_while_it_begins),
+        TEST(a_background_answer_without_end_is_ended),
         TEST(the_understudy_can_be_cancelled),
         TEST(estimates_learn_from_what_is_reported),
     };
