@@ -110,7 +110,9 @@ static char *put_int(char *at, int64_t value) {
     return at + str_print_int(at, value);
 }
 
-static struct str common_lines(int64_t now_us) {
+/* By the clock of this turn, not of the request: it may have waited for minutes. */
+static struct str common_lines(void) {
+    int64_t now_us = conn_turn_us();
     if (now_us < common.until_us)
         return str_of(common.text, common.len);
     char date[HTTP_DATE_LEN + 1];
@@ -157,7 +159,7 @@ static void send_head(struct exchange *exchange, int status, struct str content_
     if (start == NULL)
         return;
     char *at = put(start, status_row(status)->line);
-    at = put(at, common_lines(exchange->request.began_us));
+    at = put(at, common_lines());
     at = put(at, exchange->request.request_id);
     at = put(at, STR("\r\n"));
     if (content_type.len > 0 && status != 304 && !exchange->has_type_header)

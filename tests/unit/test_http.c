@@ -1,6 +1,8 @@
 /* links: troupe_net troupe_embedded */
 #include "rig_http.h"
 
+#include <unistd.h>
+
 #define S(literal) \
     { (literal), sizeof(literal) - 1 }
 #define BEHIND     "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -534,6 +536,33 @@ static void pipelined_requests_wait_for_their_turn(void **state) {
     rig_close(&rig);
 }
 
+static void an_answer_bears_the_date_of_its_leaving(void **state) {
+    (void)state;
+    char path[] = "/tmp/troupe-test-http-XXXXXX", date[HTTP_DATE_LEN + 1];
+    int64_t moved_ms = 0;
+    int fd = mkstemp(path);
+    assert_int_equal(pwrite(fd, &moved_ms, sizeof(moved_ms), 0), sizeof(moved_ms));
+    setenv("TROUPE_TEST_CLOCK", path, 1);
+    clock_init();
+    struct rig rig;
+    rig_open(&rig);
+    rig_feed(&rig, STR(GET("") "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n"), CUT_WHOLE);
+    moved_ms = 600000; /* the handler works for ten minutes, and nobody else asks anything */
+    assert_int_equal(pwrite(fd, &moved_ms, sizeof(moved_ms), 0), sizeof(moved_ms));
+    clock_http_date(clock_now_ms(), date);
+    reply_empty(waiting, 202);
+    conn_test_flush(rig.conn);
+    assert_int_equal(rig_status(&rig, 1), 202);
+    const char *last = strstr(strstr(rig_text(&rig), "Date: ") + 6, "Date: ");
+    assert_memory_equal(last + 6, date, HTTP_DATE_LEN - 7); /* to the minute */
+    rig_close(&rig);
+    moved_ms = 0;
+    assert_int_equal(pwrite(fd, &moved_ms, sizeof(moved_ms), 0), sizeof(moved_ms));
+    unsetenv("TROUPE_TEST_CLOCK");
+    close(fd);
+    unlink(path);
+}
+
 static void a_crowd_is_told_to_come_later(void **state) {
     (void)state;
     struct rig first, second;
@@ -691,6 +720,7 @@ int main(void) {
         TEST(keep_alive_follows_version_and_wish),
         TEST(every_answer_carries_the_house_lines),
         TEST(pipelined_requests_wait_for_their_turn),
+        TEST(an_answer_bears_the_date_of_its_leaving),
         TEST(big_answers_arrive_whole_in_order),
         TEST(a_peer_that_leaves_is_told_of_once),
         TEST(a_peer_that_leaves_lets_the_arena_be),
