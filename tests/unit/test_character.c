@@ -2,6 +2,7 @@
 #include "character/character.h"
 
 #include "account/account.h"
+#include "account/user_store.h"
 #include "base/check.h"
 #include "base/id.h"
 #include "character/card.h"
@@ -21,7 +22,7 @@
 #include <cmocka.h>
 
 static struct arena arena;
-static int64_t olive, mia; /* two people; neither has declared an age */
+static int64_t olive, mia; /* two people; at first neither has declared an age */
 
 /* --- a house with two people ---------------------------------------------------------------- */
 
@@ -132,6 +133,12 @@ static enum err load(int64_t id, int64_t user_id, struct character *character) {
     return character_load(store_reader(), &arena, id, user_id, character);
 }
 
+static enum err writer_declare(struct tx *tx, void *ctx) {
+    const bool *is_adult = ctx;
+    return user_update(
+        tx, &(struct user_change){.id = olive, .declares_age = true, .is_adult = *is_adult}, 1);
+}
+
 static struct lore_book book_of(const char *json) {
     const struct json_value *value;
     struct lore_book book;
@@ -157,9 +164,16 @@ static void who_sees_what(void **state) {
 
     struct saving late = {.character = open};
     late.character.content_tier = STR("adult");
+    assert_int_equal(store_write_and_wait(writer_save, &late), E_DENIED); /* no declared age */
+    assert_int_equal(load(open.id, mia, &c), E_OK);
+    bool is_adult = true;
+    assert_int_equal(store_write_and_wait(writer_declare, &is_adult), E_OK);
     assert_int_equal(store_write_and_wait(writer_save, &late), E_OK);
-    assert_int_equal(load(open.id, mia, &c), E_ABSENT); /* no declared age */
-    assert_int_equal(load(open.id, olive, &c), E_OK);   /* her own */
+    assert_int_equal(load(open.id, mia, &c), E_ABSENT); /* Mia has not */
+    assert_int_equal(load(open.id, olive, &c), E_OK);
+    is_adult = false;
+    assert_int_equal(store_write_and_wait(writer_declare, &is_adult), E_OK);
+    assert_int_equal(load(open.id, olive, &c), E_OK); /* her own stays to be seen */
 }
 
 static void greetings(void **state) {
