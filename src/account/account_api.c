@@ -47,21 +47,21 @@ struct password_body {
 /* clang-format off */
 static const struct field register_fields[] = {
     {"email", FIELD_TEXT, AT(struct register_body, email), .is_required = true, .min = 3, .max = 254, .help = "The address to sign in with."},
-    {"password", FIELD_TEXT, AT(struct register_body, password), .is_required = true, .min = 1, .max = 1024, .help = "A long one; any characters."},
+    {"password", FIELD_TEXT, AT(struct register_body, password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "A long one; any characters."},
     {"display_name", FIELD_TEXT, AT(struct register_body, display_name), .is_required = true, .min = 1, .max = 80, .help = "How characters will call you."},
     {"invite_code", FIELD_TEXT, AT(struct register_body, invite_code), .max = 64, .may_be_null = true, .help = "Where accounts are made by invitation."},
     {0}};
 static const struct field login_fields[] = {
     {"email", FIELD_TEXT, AT(struct login_body, email), .is_required = true, .min = 1, .max = 254, .help = "Your address."},
-    {"password", FIELD_TEXT, AT(struct login_body, password), .is_required = true, .min = 1, .max = 1024, .help = "Your password."},
+    {"password", FIELD_TEXT, AT(struct login_body, password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "Your password."},
     {0}};
 static const struct field age_fields[] = {
     {"birth_date", FIELD_TEXT, AT(struct age_body, birth_date), .min = 10, .max = 10, .help = "YYYY-MM-DD; only whether it makes you an adult is stored."},
     {"is_adult", FIELD_BOOL, AT(struct age_body, is_adult), .help = "The same as a plain declaration."},
     {0}};
 static const struct field password_fields[] = {
-    {"current_password", FIELD_TEXT, AT(struct password_body, current_password), .is_required = true, .min = 1, .max = 1024, .help = "The one you have."},
-    {"new_password", FIELD_TEXT, AT(struct password_body, new_password), .is_required = true, .min = 1, .max = 1024, .help = "The one you want."},
+    {"current_password", FIELD_TEXT, AT(struct password_body, current_password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "The one you have."},
+    {"new_password", FIELD_TEXT, AT(struct password_body, new_password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "The one you want."},
     {0}};
 static const char *const role_words[] = {"owner", "admin", "moderator", "creator", "member", NULL};
 static const struct field user_rows[] = {

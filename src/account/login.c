@@ -66,6 +66,7 @@ static enum err writer_new_key(struct tx *tx, void *ctx) {
 static enum err make_first_key(void) {
     struct new_key new = {0};
     arena_init(&new.arena);
+    arena_wipe_on_release(&new.arena);
     es256_generate(&new.key);
     enum err err = store_write_and_wait(writer_new_key, &new);
     if (err == E_OK)
@@ -77,7 +78,7 @@ static enum err make_first_key(void) {
 
 static enum err open_key(struct arena *arena, const struct signing_key_row *row) {
     struct str secret;
-    enum err err = crypto_open(arena, keyfile_key(), row->kid, row->secret_sealed, &secret);
+    enum err err = keyfile_unseal(arena, row->kid, row->secret_sealed, &secret);
     if (err != E_OK || secret.len != 32)
         return E_DENIED;
     memcpy(keys[key_count].secret, secret.at, secret.len);

@@ -42,11 +42,11 @@ static const struct field ask_fields[] = {
     {"email", FIELD_TEXT, AT(struct ask_body, email), .is_required = true, .min = 1, .max = 254, .help = "The address of the account."},
     {0}};
 static const struct field reset_fields[] = {
-    {"token", FIELD_TEXT, AT(struct reset_body, token), .is_required = true, .min = 1, .max = 100, .help = "From the link, what stands behind the #."},
-    {"password", FIELD_TEXT, AT(struct reset_body, password), .is_required = true, .min = 1, .max = 1024, .help = "The new one."},
+    {"token", FIELD_TEXT, AT(struct reset_body, token), .is_secret = true, .is_required = true, .min = 1, .max = 100, .help = "From the link, what stands behind the #."},
+    {"password", FIELD_TEXT, AT(struct reset_body, password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "The new one."},
     {0}};
 static const struct field verify_fields[] = {
-    {"token", FIELD_TEXT, AT(struct verify_body, token), .is_required = true, .min = 1, .max = 100, .help = "From the link, what stands behind the #."},
+    {"token", FIELD_TEXT, AT(struct verify_body, token), .is_secret = true, .is_required = true, .min = 1, .max = 100, .help = "From the link, what stands behind the #."},
     {0}};
 /* clang-format on */
 

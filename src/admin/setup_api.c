@@ -19,9 +19,9 @@ struct setup_body {
 
 /* clang-format off */
 static const struct field setup_fields[] = {
-    {"code", FIELD_TEXT, AT(struct setup_body, code), .is_required = true, .min = 1, .max = 100, .help = "From the link that the server printed."},
+    {"code", FIELD_TEXT, AT(struct setup_body, code), .is_secret = true, .is_required = true, .min = 1, .max = 100, .help = "From the link that the server printed."},
     {"email", FIELD_TEXT, AT(struct setup_body, email), .is_required = true, .min = 3, .max = 254, .help = "The owner's address, to sign in with."},
-    {"password", FIELD_TEXT, AT(struct setup_body, password), .is_required = true, .min = 1, .max = 1024, .help = "A long one; any characters."},
+    {"password", FIELD_TEXT, AT(struct setup_body, password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "A long one; any characters."},
     {"display_name", FIELD_TEXT, AT(struct setup_body, display_name), .is_required = true, .min = 1, .max = 80, .help = "How characters will call the owner."},
     {0}};
 static const char *const registrations[] = {"closed", "invite", "open", NULL};

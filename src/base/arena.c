@@ -13,7 +13,6 @@
 
 #include "base/check.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +172,16 @@ static void run_destructors(struct arena *arena) {
     }
 }
 
+void arena_wipe_on_release(struct arena *arena) {
+    arena->is_wiped = true;
+}
+
+/* explicit_bzero: no compiler takes it for a store that nobody reads. */
+static void wipe(struct arena_block *block) {
+    char *first = first_byte_of(block);
+    explicit_bzero(first, (size_t)(guard_of(block) - first));
+}
+
 void arena_release(struct arena *arena) {
     run_destructors(arena);
     struct arena_block *block = arena->block;
@@ -182,6 +191,8 @@ void arena_release(struct arena *arena) {
         uint64_t guard;
         memcpy(&guard, guard_of(block), sizeof(guard));
         BUG_IF(guard != GUARD);
+        if (arena->is_wiped)
+            wipe(block);
         if (!block->is_borrowed)
             free(block);
         block = older;

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_block;
@@ -25,6 +26,7 @@ struct arena {
     size_t used_bytes;    /* sum of what was asked for */
     size_t ceiling_bytes; /* 0: ARENA_CEILING_BYTES */
     size_t block_bytes;   /* 0: blocks grow to 1 MiB; less for what is kept long, to waste little */
+    bool is_wiped;        /* see arena_wipe_on_release() */
 };
 
 #define ARENA_CEILING_BYTES \
@@ -38,6 +40,9 @@ void *arena_alloc(struct arena *arena, size_t len); /* 16-byte aligned, not clea
 void *arena_zero(struct arena *arena, size_t len);  /* cleared */
 /* Calls fn(ctx) at release. A destructor may still use the arena's memory. */
 void arena_on_release(struct arena *arena, void (*fn)(void *), void *ctx);
+/* The arena holds a secret, or will: whatever is allocated in it, before or after, is overwritten when
+ * it is released, with all copies that were made of the secret there. */
+void arena_wipe_on_release(struct arena *arena);
 /* Runs destructors, frees every block; the arena is as after arena_init (its ceiling is the default
  * again). */
 void arena_release(struct arena *arena);

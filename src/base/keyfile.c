@@ -126,22 +126,8 @@ const uint8_t *keyfile_key(void) {
 
 /* --- what is sealed ----------------------------------------------------------------------------- */
 
-struct secret {
-    char *at;
-    size_t len;
-};
-
-static void wipe(void *ctx) {
-    struct secret *secret = ctx;
-    explicit_bzero(secret->at, secret->len);
-}
-
 enum err keyfile_unseal(struct arena *arena, struct str context, struct str sealed,
                         struct str *secret) {
-    if (crypto_open(arena, keyfile_key(), context, sealed, secret) != E_OK)
-        return E_DENIED;
-    struct secret *kept = ARENA_NEW(arena, struct secret);
-    *kept = (struct secret){(char *)secret->at, secret->len};
-    arena_on_release(arena, wipe, kept);
-    return E_OK;
+    arena_wipe_on_release(arena); /* with what is made of it: headers, lines */
+    return crypto_open(arena, keyfile_key(), context, sealed, secret) == E_OK ? E_OK : E_DENIED;
 }

@@ -5,7 +5,9 @@
 #include "base/log.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -19,7 +21,7 @@ static bool is_missing;
 
 static bool fill(void) {
     library = (struct curl_library){
-        curl_global_init,         curl_global_cleanup,   curl_easy_init,
+        curl_global_init_mem,     curl_global_cleanup,   curl_easy_init,
         curl_easy_cleanup,        curl_easy_setopt,      curl_easy_getinfo,
         curl_easy_perform,        curl_easy_strerror,    curl_slist_append,
         curl_slist_free_all,      curl_multi_init,       curl_multi_cleanup,
@@ -36,7 +38,7 @@ static const char *const NAMES[] = {"libcurl.so.4", "libcurl-gnutls.so.4"};
 
 /* In the order of the members of struct curl_library. */
 static const char *const SYMBOLS[] = {
-    "curl_global_init",         "curl_global_cleanup",   "curl_easy_init",
+    "curl_global_init_mem",     "curl_global_cleanup",   "curl_easy_init",
     "curl_easy_cleanup",        "curl_easy_setopt",      "curl_easy_getinfo",
     "curl_easy_perform",        "curl_easy_strerror",    "curl_slist_append",
     "curl_slist_free_all",      "curl_multi_init",       "curl_multi_cleanup",
@@ -75,6 +77,36 @@ static bool fill(void) {
 
 #endif
 
+/* --- its memory ----------------------------------------------------------------------------------- */
+
+/* A header with a key is copied about in there, and what is freed keeps its bytes until somebody
+ * else's come: so what libcurl gives back is overwritten. Any thread (it looks up names on its own). */
+static void wipe_and_free(void *bytes) {
+    if (bytes != NULL)
+        explicit_bzero(bytes, malloc_usable_size(bytes));
+    free(bytes);
+}
+
+/* realloc() itself would leave the old place as it was. */
+static void *grow_wiped(void *bytes, size_t len) {
+    size_t had = bytes != NULL ? malloc_usable_size(bytes) : 0;
+    if (bytes != NULL && len <= had && len >= had / 2)
+        return bytes;
+    void *more = malloc(len);
+    if (more != NULL && bytes != NULL) {
+        memcpy(more, bytes, had < len ? had : len);
+        wipe_and_free(bytes);
+    }
+    return more;
+}
+
+static CURLcode initialise(void) {
+    return library.global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, grow_wiped, strdup,
+                                   calloc);
+}
+
+/* --- opening and closing -------------------------------------------------------------------------- */
+
 const struct curl_library *curl_library_open(void) {
     if (is_initialised)
         return &library;
@@ -82,7 +114,7 @@ const struct curl_library *curl_library_open(void) {
         return NULL;
     if (!is_filled)
         is_filled = fill();
-    if (!is_filled || library.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (!is_filled || initialise() != CURLE_OK) {
         is_missing = true;
         return NULL;
     }

@@ -285,6 +285,7 @@ static void set_request(struct fetch *fetch, struct arena *scratch,
 static bool prepare(struct fetch *fetch, const struct fetch_options *options) {
     struct arena scratch;
     arena_init(&scratch);
+    arena_wipe_on_release(&scratch); /* a header may be a key */
     fetch->easy = engine.curl->easy_init();
     BUG_IF(fetch->easy == NULL);
     bool is_good =

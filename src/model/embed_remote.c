@@ -334,6 +334,7 @@ static void send_part(struct embed_call *call) {
     call->is_too_long = call->is_unknown_address = false;
     buf_clear(&call->body);
     arena_init(&arena);
+    arena_wipe_on_release(&arena); /* the header with the key */
     buf_init(&body, REQUEST_LIMIT);
     json_init(&json, &body);
     call->kind->write_body(&json, &call->request->endpoint, &call->part);

@@ -34,7 +34,7 @@ static const struct field body_fields[] = {
     {"provider", FIELD_CHOICE, AT(struct embedder_body, provider), .is_required = true, .choices = PROVIDERS, .help = "builtin needs no service; openai is also llama.cpp, vLLM and LM Studio; none: words alone."},
     {"base_url", FIELD_TEXT, AT(struct embedder_body, base_url), .max = 500, .help = "Address of the endpoint, with or without /v1."},
     {"model", FIELD_TEXT, AT(struct embedder_body, model), .max = 200, .help = "The endpoint's name for the model."},
-    {"api_key", FIELD_TEXT, AT(struct embedder_body, api_key), .may_be_null = true, .max = 500, .help = "Kept sealed and never shown again; when it is not sent, the one that is kept for this address is used."},
+    {"api_key", FIELD_TEXT, AT(struct embedder_body, api_key), .is_secret = true, .may_be_null = true, .max = 500, .help = "Kept sealed and never shown again; when it is not sent, the one that is kept for this address is used."},
     {0}};
 
 static const struct field next_rows[] = {

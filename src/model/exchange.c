@@ -487,6 +487,7 @@ static void send_request(struct chat_call *call) {
     struct buf body;
     struct json json;
     arena_init(&arena);
+    arena_wipe_on_release(&arena); /* the header with the key */
     buf_init(&body, REQUEST_LIMIT);
     json_init(&json, &body);
     reset_body(call);

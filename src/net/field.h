@@ -73,7 +73,9 @@ struct field {
     size_t size;                /* sizeof the struct that rows fill */
     const struct shape *shape;  /* in answers: the object is this named schema */
     bool is_list;               /* in answers: an array of `shape` or of the type */
-    const char *help;           /* one sentence for the documentation */
+    bool is_secret;   /* of a body: a password, a key. No byte of such a body stays in memory
+                                   once it is answered */
+    const char *help; /* one sentence for the documentation */
 };
 #define AT(type, member) .offset = offsetof(type, member)
 

@@ -81,9 +81,19 @@ static bool answer_without_route(struct exchange *exchange, unsigned allow) {
     return false;
 }
 
+static bool has_secret(const struct field *rows) {
+    for (; rows != NULL && rows->name != NULL; rows++)
+        if (rows->is_secret)
+            return true;
+    return false;
+}
+
 static bool find_route(struct exchange *exchange) {
     unsigned allow = 0;
-    exchange->request.route = router_find(exchange, &allow);
+    const struct route *route = exchange->request.route = router_find(exchange, &allow);
+    exchange->has_secret = route != NULL && has_secret(route->body);
+    if (exchange->has_secret)
+        arena_wipe_on_release(&exchange->arena);
     return exchange->request.route != NULL || answer_without_route(exchange, allow);
 }
 

@@ -53,6 +53,7 @@ struct exchange {
     bool is_recorded; /* an Idempotency-Key: the answer is recorded before it leaves */
     bool has_cache_header, has_type_header; /* the handler has said it itself */
     bool has_limit;                         /* limit holds the caller's bucket */
+    bool has_secret;                        /* its body is wiped: see struct field */
     uint16_t problem_status;                /* set by a parser callback that refuses */
     const char *problem;
     struct request request;

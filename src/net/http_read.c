@@ -82,6 +82,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
         exchange->content = http_body_take();
     buf_add(&exchange->content, at, len);
     body_bytes += len;
+    if (exchange->has_secret)
+        explicit_bzero((char *)at, len); /* the read buffer, which nobody reads there again */
     return 0;
 }
 
@@ -269,5 +271,7 @@ size_t http_read(struct exchange *exchange, struct str bytes) {
 void http_read_release(struct exchange *exchange) {
     http_body_give(&exchange->head);
     body_bytes -= exchange->content.len;
+    if (exchange->has_secret && exchange->content.at != NULL)
+        explicit_bzero(exchange->content.at, exchange->content.room);
     http_body_give(&exchange->content);
 }

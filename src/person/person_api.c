@@ -30,7 +30,7 @@ struct leave_body {
 
 /* clang-format off */
 static const struct field leave_fields[] = {
-    {"password", FIELD_TEXT, AT(struct leave_body, password), .is_required = true, .min = 1, .max = 1024, .help = "Yours, so that it is you who says it."},
+    {"password", FIELD_TEXT, AT(struct leave_body, password), .is_secret = true, .is_required = true, .min = 1, .max = 1024, .help = "Yours, so that it is you who says it."},
     {"at_once", FIELD_BOOL, AT(struct leave_body, at_once), .fallback = "false", .help = "Erase now, without the days in which signing in brings it all back."},
     {0}};
 static const struct field leave_rows[] = {

@@ -127,6 +127,24 @@ static void destructors_run_newest_first_and_may_add_one(void **state) {
     assert_int_equal(trace_count, 4);
 }
 
+/* Under AddressSanitizer the bytes that were lent stay readable: the arena gives them back whole. */
+static void what_was_in_an_arena_with_a_secret_is_overwritten(void **state) {
+    (void)state;
+    _Alignas(16) char lent[512];
+    struct arena arena;
+    for (int is_wiped = 0; is_wiped < 2; is_wiped++) {
+        arena_init_with(&arena, lent, sizeof lent);
+        memcpy(arena_alloc(&arena, 16), "Bearer sk-quokka", 16);
+        if (is_wiped)
+            arena_wipe_on_release(&arena); /* what was there before, too */
+        memcpy(arena_alloc(&arena, 16), "Bearer sk-wombat", 16);
+        arena_release(&arena);
+        assert_int_equal(memmem(lent, sizeof lent, "sk-quokka", 9) == NULL, is_wiped);
+        assert_int_equal(memmem(lent, sizeof lent, "sk-wombat", 9) == NULL, is_wiped);
+        assert_false(arena.is_wiped);
+    }
+}
+
 static void the_room_left_counts_down_to_the_ceiling(void **state) {
     (void)state;
     struct arena arena;
@@ -226,6 +244,7 @@ int main(void) {
         cmocka_unit_test(a_small_request_lives_in_the_callers_bytes),
         cmocka_unit_test(too_small_scratch_is_left_alone),
         cmocka_unit_test(destructors_run_newest_first_and_may_add_one),
+        cmocka_unit_test(what_was_in_an_arena_with_a_secret_is_overwritten),
         cmocka_unit_test(the_room_left_counts_down_to_the_ceiling),
         cmocka_unit_test(an_array_grows_and_keeps_what_it_holds),
         cmocka_unit_test(misuse_stops_the_process),
