@@ -178,15 +178,25 @@ static void begin(struct background_call *call, int64_t endpoint) {
     call->call = route_start(call->route, call->request, &EVENTS, call);
 }
 
+/* Its models were taken away while it waited: the stand-in is nobody to ask. */
+static void refuse(struct background_call *call) {
+    struct background_answer answer = {
+        .err = E_ABSENT, .usage = {-1, -1}, .detail = STR("The route has no model any more.")};
+    finish(call, &answer);
+}
+
 static void look(void *ctx) {
     (void)ctx;
     LIST_EACH_SAFE(&calls, node) {
         struct background_call *call = CONTAINER_OF(node, struct background_call, link);
-        int64_t endpoint = background_endpoint(first_model(call->route));
-        if (call->call != NULL || call->is_cancelled || is_taken(endpoint) ||
-            (call->is_patient && *turns_at(endpoint) > 0))
+        if (call->call != NULL || call->is_cancelled)
             continue;
-        begin(call, endpoint);
+        const struct model *model = first_model(call->route);
+        int64_t endpoint = background_endpoint(model);
+        if (model == NULL)
+            refuse(call);
+        else if (!is_taken(endpoint) && (!call->is_patient || *turns_at(endpoint) == 0))
+            begin(call, endpoint);
     }
 }
 

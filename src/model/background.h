@@ -22,8 +22,8 @@ struct background_answer {
 };
 typedef void (*background_done_fn)(const struct background_answer *answer, void *ctx);
 
-/* The request must stay until done, which comes exactly once, later. The route may not be the
- * Understudy (route_plan tells). */
+/* The request must stay until done, which comes exactly once, later; E_ABSENT when the route has no
+ * model. */
 struct background_call *background_start(struct str route, struct chat_request *request,
                                          background_done_fn done, void *ctx);
 void background_cancel(struct background_call *call); /* done(E_CANCELLED) comes, later */

@@ -556,6 +556,33 @@ static void more_bytes_than_we_take(void **state) {
     assert_int_equal(calls[0].err, E_LIMIT);
 }
 
+/* 32 MiB of zeros in some 32 KiB: what is taken is counted as it comes out, not as it came in. */
+static void a_bomb_is_opened_only_so_far(void **state) {
+    (void)state;
+    static unsigned char zeros[1 << 16], packed[1 << 16];
+    z_stream z = {.next_out = packed, .avail_out = sizeof packed};
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    for (int i = 0; i < 512; i++) {
+        z.next_in = zeros;
+        z.avail_in = sizeof zeros;
+        assert_int_equal(deflate(&z, i == 511 ? Z_FINISH : Z_NO_FLUSH),
+                         i == 511 ? Z_STREAM_END : Z_OK);
+    }
+    size_t len = sizeof packed - z.avail_out;
+    deflateEnd(&z);
+    const struct fake_step script[] = {
+        {FAKE_RAW, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"},
+        {FAKE_RAW, (const char *)packed, .len = len},
+        {FAKE_CLOSE},
+        {0}};
+    play(script);
+    struct fetch_options options = get();
+    options.limit_bytes = 4096;
+    run(options);
+    assert_int_equal(calls[0].err, E_LIMIT);
+    assert_true(calls[0].body_len <= 4096);
+}
+
 static void waiting_times_that_servers_name(void **state) {
     (void)state;
     static const struct {
@@ -736,6 +763,7 @@ int main(void) {
         TEST(a_gap_in_the_middle),
         TEST(the_total_is_kept),
         TEST(more_bytes_than_we_take),
+        TEST(a_bomb_is_opened_only_so_far),
         TEST(waiting_times_that_servers_name),
         TEST(cancelled_at_once),
         TEST(cancelled_from_inside_a_read),

@@ -543,6 +543,15 @@ static void run_background(void) {
     assert_int_equal(background.count, 1);
 }
 
+/* All models were taken away while it waited. The stand-in is nobody to learn from. */
+static void the_understudy_speaks_to_nobody_in_the_background(void **state) {
+    (void)state;
+    assert_int_equal(model_reload(), E_OK);
+    run_background();
+    assert_int_equal(background.err, E_ABSENT);
+    assert_int_equal(background.len, 0);
+}
+
 /* It would hold its endpoint, and whatever else is to be learnt there, for as long as it likes. */
 static void a_background_answer_without_end_is_ended(void **state) {
     (void)state;
@@ -677,6 +686,7 @@ int main(void) {
         TEST(cancelled_in_the_middle),
         TEST(cancelled_while_it_begins),
         TEST(a_background_answer_without_end_is_ended),
+        TEST(the_understudy_speaks_to_nobody_in_the_background),
         TEST(the_understudy_can_be_cancelled),
         TEST(estimates_learn_from_what_is_reported),
     };
