@@ -115,10 +115,14 @@ static enum err sync_folder(const char *path) {
     return err;
 }
 
+/* One whose making could not be synced goes again, or the next put would take it for made. */
 static enum err ensure_folder(const char *path) {
-    if (mkdir(path, 0700) == 0)
-        return sync_folder(root);
-    return errno == EEXIST ? E_OK : failed("making the folder", path);
+    if (mkdir(path, 0700) != 0)
+        return errno == EEXIST ? E_OK : failed("making the folder", path);
+    enum err err = sync_folder(root);
+    if (err != E_OK)
+        rmdir(path);
+    return err;
 }
 
 /* --- put -------------------------------------------------------------------------------------- */

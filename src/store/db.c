@@ -101,11 +101,11 @@ enum err db_err(int result) {
 /* Messages of SQLITE_ERROR may quote what somebody typed (into a search), so outside of scripts
  * they stay out. */
 static void log_failure(struct db *db, int result, const char *doing, bool with_detail) {
+    int system = db->sqlite != NULL ? sqlite3_system_errno(db->sqlite) : 0;
     log_error("store", "database failed", LF_Z("doing", doing),
               LF_Z("reason", sqlite3_errstr(result)),
               LF_Z("detail", with_detail && db->sqlite != NULL ? sqlite3_errmsg(db->sqlite) : NULL),
-              LF_INT("code", result),
-              LF_INT("errno", db->sqlite != NULL ? sqlite3_system_errno(db->sqlite) : 0));
+              LF_INT("code", result), LF_Z("cause", system != 0 ? strerrordesc_np(system) : NULL));
 }
 
 enum err db_failed(struct db *db, int result, const char *doing) {

@@ -30,10 +30,11 @@
 
 #include "base/banned.h"
 
-#define TAKE_LIMIT     16 /* of a kind in one look */
-#define ATTEMPTS_USUAL 5
-#define LOOK_LIMIT_MS  3600000 /* the wall clock may be set meanwhile */
-#define LOOK_FAILED_MS 10000   /* the disk is full: try again */
+#define TAKE_LIMIT        16 /* of a kind in one look */
+#define ATTEMPTS_USUAL    5
+#define LOOK_LIMIT_MS     3600000 /* the wall clock may be set meanwhile */
+#define LOOK_FAILED_MS    10000   /* the disk is full: try again */
+#define STANDING_AGAIN_MS 60000   /* likewise */
 
 struct jobs jobs;
 
@@ -206,11 +207,20 @@ static enum err ensure_standing(struct tx *tx, void *ctx) {
     return err;
 }
 
+static void write_standing(void *ctx);
+
+/* What the disk refuses is written when there is room: they clear away what fills it. */
 static void standing_ensured(enum err err, void *ctx) {
-    (void)ctx;
-    if (err != E_OK)
+    if (err != E_OK) {
         log_error("job", "standing jobs could not be written", LF_Z("reason", err_word(err)));
+        if (!jobs.is_draining)
+            timer_start(&jobs.standing_timer, STANDING_AGAIN_MS, write_standing, ctx);
+    }
     job_look();
+}
+
+static void write_standing(void *ctx) {
+    store_write(ensure_standing, standing_ensured, ctx);
 }
 
 void job_start(const struct job_kind *const *tables, int64_t owner_seed) {
@@ -226,7 +236,7 @@ void job_start(const struct job_kind *const *tables, int64_t owner_seed) {
     atomic_store(&bell.has_rung, false);
     atomic_store(&bell.due_ms, INT64_MAX);
     atomic_store(&bell.is_open, true);
-    store_write(ensure_standing, standing_ensured, NULL);
+    write_standing(NULL);
 }
 
 void job_drain(void) {
@@ -234,6 +244,7 @@ void job_drain(void) {
     jobs.look_again = false;
     atomic_store(&bell.is_open, false);
     timer_stop(&jobs.timer);
+    timer_stop(&jobs.standing_timer);
     LIST_EACH(&jobs.running, node)
         CONTAINER_OF(node, struct run, node)->job.is_cancelled = true;
 }

@@ -59,8 +59,9 @@ struct jobs {
     int kind_count;
     struct list running;
     struct timer timer;
-    int64_t next_ms; /* what the timer waits for; 0 for nothing */
-    uint64_t seed;   /* of the jitter; 0: none */
+    struct timer standing_timer; /* until the standing jobs are written */
+    int64_t next_ms;             /* what the timer waits for; 0 for nothing */
+    uint64_t seed;               /* of the jitter; 0: none */
     bool is_looking, look_again, is_draining;
 };
 extern struct jobs jobs;

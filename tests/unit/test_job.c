@@ -5,6 +5,7 @@
 #include "loop/loop.h"
 #include "loop/mailbox.h"
 #include "scratch.h"
+#include "shim_vfs.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -583,6 +584,18 @@ static void a_standing_job_comes_again_whatever_happens(void **state) {
     job_drain();
 }
 
+static void standing_jobs_that_a_full_disk_refuses_are_written_when_there_is_room(void **state) {
+    (void)state;
+    atomic_store(&shim_disk_is_full, true);
+    job_start(standing, 0);
+    settle();
+    assert_int_equal(standing_runs, 0);
+    atomic_store(&shim_disk_is_full, false);
+    move_clock(61000);
+    assert_int_equal(standing_runs, 1);
+    job_drain();
+}
+
 static void jobs_that_are_over_go_away_after_a_day(void **state) {
     (void)state;
     job_start(plain, 0);
@@ -794,6 +807,7 @@ static void a_cancel_is_heard_between_two_batches(void **state) {
 }
 
 int main(void) {
+    shim_install();
 #define IN_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         IN_STORE(a_job_runs_once_after_its_commit),
@@ -816,6 +830,7 @@ int main(void) {
         IN_STORE(a_drain_gives_jobs_back_as_if_they_had_not_been_taken),
         IN_STORE(queued_and_running_jobs_can_be_cancelled),
         IN_STORE(a_standing_job_comes_again_whatever_happens),
+        IN_STORE(standing_jobs_that_a_full_disk_refuses_are_written_when_there_is_room),
         IN_STORE(jobs_that_are_over_go_away_after_a_day),
         IN_STORE(dead_letters_go_away_after_a_month),
         IN_STORE(a_person_hears_how_their_job_moves_and_ends),
