@@ -121,9 +121,8 @@ static enum err load_parent(struct db *db, int64_t conversation_id, int64_t id,
 }
 
 /* A new message belongs at the end of its parent's branch, or, if something follows there already,
- * on a new one. Without a parent it follows the head. */
-static enum err place_on_branch(struct tx *tx, struct message *m) {
-    struct db *db = tx_db(tx);
+ * on a new one, forked off that branch. Without a parent it follows the head. Changes nothing. */
+static enum err place_on_branch(struct db *db, struct message *m, int64_t *forked_off_id) {
     struct parent parent = {0};
     enum err err = m->parent_id == 0 ? load_head(db, m->conversation_id, &parent)
                                      : load_parent(db, m->conversation_id, m->parent_id, &parent);
@@ -139,9 +138,9 @@ static enum err place_on_branch(struct tx *tx, struct message *m) {
     m->branch_id = parent.branch_id;
     if (!parent.has_children)
         return E_OK;
+    *forked_off_id = parent.branch_id;
     m->branch_id = id_new();
-    return branch_insert(tx, m->branch_id, m->conversation_id, parent.branch_id, parent.id,
-                         m->created_at);
+    return E_OK;
 }
 
 static enum err move_head(struct tx *tx, int64_t conversation_id, int64_t head_id,
@@ -160,13 +159,17 @@ static enum err move_head(struct tx *tx, int64_t conversation_id, int64_t head_i
 }
 
 enum err message_append(struct tx *tx, struct message *m, struct str last_line) {
-    enum err err = place_on_branch(tx, m);
+    int64_t forked_off_id = 0;
+    enum err err = place_on_branch(tx_db(tx), m, &forked_off_id);
+    if (err == E_OK) /* the first change, because it is the last that may refuse */
+        err = move_head(tx, m->conversation_id, m->id, last_line, m->updated_at);
+    if (err == E_OK && forked_off_id != 0)
+        err = branch_insert(tx, m->branch_id, m->conversation_id, forked_off_id, m->parent_id,
+                            m->created_at);
     if (err == E_OK)
         err = message_insert(tx, m);
     if (err == E_OK)
         err = insert_variant(tx, m->id, m->swipe_index, m->state, m->content, m->created_at);
-    if (err == E_OK)
-        err = move_head(tx, m->conversation_id, m->id, last_line, m->updated_at);
     /* What streams is touched at its end. */
     return err != E_OK || str_eq(m->state, STR("streaming"))
                ? err
@@ -224,10 +227,10 @@ enum err variant_begin(struct tx *tx, int64_t conversation_id, int64_t message_i
     *place = stmt_int(s, 0);
     if (*place == 0)
         return E_ABSENT;
-    enum err err = insert_variant(tx, message_id, *place, STR("streaming"), STR(""), now);
+    enum err err = move_head(tx, conversation_id, message_id, STR_NONE, now);
     if (err == E_OK)
-        err = count_variants(tx, message_id, *place + 1, *place, now);
-    return err != E_OK ? err : move_head(tx, conversation_id, message_id, STR_NONE, now);
+        err = insert_variant(tx, message_id, *place, STR("streaming"), STR(""), now);
+    return err != E_OK ? err : count_variants(tx, message_id, *place + 1, *place, now);
 }
 
 enum err variant_reopen(struct tx *tx, int64_t message_id, int64_t place, int64_t saved_by,

@@ -176,7 +176,7 @@ static void make_reply(struct turn *turn, int64_t now) {
 }
 
 /* On the writer thread, while the loop recalls: it changes only `recording`, which the loop leaves
- * alone until on_recorded. */
+ * alone until on_recorded. A sure write: what may refuse it is asked before its first change. */
 static enum err writer_record(struct tx *tx, void *ctx) {
     struct turn *turn = ctx;
     struct message *said = &turn->recording.said, *reply = &turn->recording.reply;
@@ -230,7 +230,7 @@ enum step stage_record(struct turn *turn) {
     turn->before_len = turn->told_len = turn->stored_len = turn->text.len;
     turn->recording.said = turn->said;
     turn->recording.reply = turn->reply;
-    store_write(writer_record, on_recorded, turn);
+    store_write_sure(writer_record, on_recorded, turn);
     return NEXT;
 }
 

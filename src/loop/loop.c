@@ -71,6 +71,7 @@ static struct {
     bool has_signals;
     pthread_t thread;
     enum loop_phase phase;
+    bool is_turning;
     int64_t drain_ends_us;
     _Atomic int64_t grace_ms; /* asked for by loop_stop; NO_GRACE while nobody did */
     int64_t signal_grace_ms;
@@ -151,6 +152,10 @@ bool loop_is_thread(void) {
 
 enum loop_phase loop_phase(void) {
     return loop.phase;
+}
+
+bool loop_is_turning(void) {
+    return loop.is_turning;
 }
 
 /* --- hooks and later -------------------------------------------------------------------------- */
@@ -321,7 +326,9 @@ static void turn_end(uv_prepare_t *handle) {
     (void)handle;
     run_due_timers();
     run_later();
+    loop.is_turning = false;
     run_hooks(&loop.after_turn);
+    loop.is_turning = true;
     set_alarm();
     if (loop.later.count > 0)
         uv_idle_start(&loop.hurry, hurried);
@@ -404,11 +411,13 @@ static void last_flush(void) {
 
 void loop_run(void) {
     BUG_IF(!loop_is_thread() || loop.phase == LOOP_STOPPED);
+    loop.is_turning = true;
     uv_run(&loop.uv, UV_RUN_DEFAULT);
     loop.phase = LOOP_STOPPED;
     timer_stop(&grace_timer);
     for (int i = loop.on_stopped.count - 1; i >= 0; i--)
         loop.on_stopped.at[i].fn(loop.on_stopped.at[i].ctx);
     last_flush();
+    loop.is_turning = false;
     close_everything();
 }

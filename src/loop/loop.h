@@ -24,6 +24,8 @@ void loop_release(void);
 struct uv_loop_s *loop_uv(void); /* for net and fetch only */
 bool loop_is_thread(void);       /* true on the loop's thread */
 enum loop_phase loop_phase(void);
+/* True in the callbacks of a turn, whose hooks are still to come; false in those hooks, and while the loop does not run. */
+bool loop_is_turning(void);
 
 /* Asks for draining: the hooks of loop_on_drain run soon, on the loop thread; the loop ends when
  * nobody holds it any more or grace_ms is over, whichever is first. Any thread, any signal handler.

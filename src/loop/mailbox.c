@@ -31,6 +31,7 @@ static _Atomic(struct mail *) newest;
 static uv_poll_t doorbell;
 static int bell_fd = -1;
 static bool is_open;
+static void (*before_delivery)(void);
 
 static struct mail *oldest_first(struct mail *mail) {
     struct mail *list = NULL;
@@ -43,7 +44,13 @@ static struct mail *oldest_first(struct mail *mail) {
     return list;
 }
 
+void mailbox_before_delivery(void (*fn)(void)) {
+    before_delivery = fn;
+}
+
 static void deliver(void) {
+    if (before_delivery != NULL)
+        before_delivery();
     struct mail *mail = oldest_first(atomic_exchange_explicit(&newest, NULL, memory_order_acquire));
     while (mail != NULL) {
         struct mail *next = mail->next;

@@ -12,6 +12,8 @@ struct mail {
 
 void mailbox_init(void); /* after loop_init, on the loop thread */
 void mailbox_release(void);
+/* Runs `fn` before mail is delivered: whoever remembers something of this turn that mail may make out of date. One; NULL: nobody. */
+void mailbox_before_delivery(void (*fn)(void));
 /* Any thread. The struct is the caller's and is free for reuse when fn runs; many posts cost one
  * wake-up. */
 void mailbox_post(struct mail *mail, loop_fn fn, void *ctx);

@@ -11,7 +11,7 @@
  * writes through SQLite's own locks, but never checkpoints. store_is_owner() tells, so that a
  * second server can refuse to start.
  *
- * The loop reads through one connection. Threads of the pool borrow one for a piece of work; a few
+ * The loop reads through one connection, in each turn of one state (snapshot.c). Threads of the pool borrow one for a piece of work; a few
  * are kept open while the house is busy, because opening and reading the schema costs more than most
  * queries.
  */
@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "loop/loop.h"
 #include "store/migrate.h"
+#include "store/snapshot.h"
 #include "store/vector.h"
 #include "store/db_inside.h"
 #include "store/writer.h"
@@ -144,6 +145,7 @@ enum err store_open(const char *directory) {
         close_databases();
         return err;
     }
+    snapshot_open(store.reader);
     writer_start(store.writer, store.is_owner, store.has_old_log, close_kept);
     store.is_open = true;
     store.has_stopped = false;
@@ -169,6 +171,7 @@ void store_close(void) {
     if (!store.has_stopped)
         writer_stop();
     store.is_open = false;
+    snapshot_close();
     close_databases();
 }
 
@@ -184,6 +187,7 @@ bool store_is_owner(void) {
 
 struct db *store_reader(void) {
     BUG_IF(!store.is_open || (loop_uv() != NULL && !loop_is_thread()));
+    snapshot_begin();
     return store.reader;
 }
 

@@ -34,7 +34,8 @@ void store_stop(void);
 /* The same when that was not asked for; checkpoints, closes. */
 void store_close(void);
 
-struct db *store_reader(void); /* the loop's connection; loop thread only */
+/* The loop's connection; loop thread only. What is read in one turn of the loop is of one state, unless mail came in between. */
+struct db *store_reader(void);
 /* A reading connection for a pool thread, for the length of one piece of work; NULL when it cannot
  * be opened. */
 struct db *pool_reader_open(void);
@@ -43,6 +44,9 @@ void pool_reader_close(struct db *db);
 /* `ctx` must stay until done has run. Refuses only after store_stop(): back-pressure is the callers'
  * limits. done may be NULL. */
 void store_write(store_write_fn write, store_done_fn done, void *ctx);
+/* The same without a savepoint, which costs a copy of every page that is touched: for a function that makes all its checks before its
+ * first change, so that afterwards only the disk can fail it. Should it fail half-way, its whole batch is rolled back (E_STORAGE). */
+void store_write_sure(store_write_fn write, store_done_fn done, void *ctx);
 struct db *tx_db(struct tx *tx);
 /* From here to the end of this write, pages that become free are overwritten: nothing of what is
  * deleted is left in the database; `and_log`: nor, a moment after the commit, in its log. */

@@ -11,6 +11,11 @@
  * completion is posted. The completions of a batch travel in one mail and run in the order of the
  * calls.
  *
+ * A savepoint is not free: SQLite copies every page that a function touches after it, and tells
+ * every full-text index, which then writes what it has gathered. For a message among thirty that
+ * was more than a tenth of all it cost; so a function that cannot fail half-way does without
+ * (store_write_sure).
+ *
  * A function that fails is rolled back alone. A failure that ends the transaction (disk full, I/O
  * error, failed COMMIT) fails every function of the batch with E_STORAGE: nothing of it is stored.
  *
@@ -97,6 +102,7 @@ struct write {
     store_done_fn done;
     void *ctx;
     enum err err;
+    bool is_sure;          /* fails only before its first change */
     struct waiter *waiter; /* or NULL: then the result goes by mail */
     struct mail mail;      /* used of the first of a batch */
 };
@@ -216,14 +222,23 @@ static void hand_over_one(struct write *write) {
     hand_over(&one);
 }
 
-void store_write(store_write_fn fn, store_done_fn done, void *ctx) {
-    struct write *write = make_write(fn, done, ctx);
+static void ask(struct write *write) {
     if (writer.has_ended)
         refuse(write);
     else if (loop_is_thread())
         queue_add(&writer.collected, write);
     else
         hand_over_one(write);
+}
+
+void store_write(store_write_fn fn, store_done_fn done, void *ctx) {
+    ask(make_write(fn, done, ctx));
+}
+
+void store_write_sure(store_write_fn fn, store_done_fn done, void *ctx) {
+    struct write *write = make_write(fn, done, ctx);
+    write->is_sure = true;
+    ask(write);
 }
 
 enum err store_write_and_wait(store_write_fn fn, void *ctx) {
@@ -304,8 +319,24 @@ static void stop_overwriting(struct tx *tx) {
         log_warn("store", "freed pages go on being overwritten");
 }
 
+/* Without a savepoint. One that fails half-way after all takes the batch with it. */
+static void run_sure(struct write *write) {
+    struct tx tx = {writer.db};
+    int64_t changes = sqlite3_total_changes64(writer.db->sqlite);
+    write->err = write->fn(&tx, write->ctx);
+    stop_overwriting(&tx);
+    if (write->err == E_OK || !in_transaction() ||
+        sqlite3_total_changes64(writer.db->sqlite) == changes)
+        return;
+    log_error("store", "a write that was sure failed half-way",
+              LF_Z("error", err_word(write->err)));
+    control(ROLLBACK);
+}
+
 static void run_one(struct write *write, bool is_alone) {
     struct tx tx = {writer.db};
+    if (write->is_sure && !is_alone)
+        return run_sure(write);
     if (!is_alone && control(SAVE) != SQLITE_OK) {
         write->err = E_STORAGE;
         return;

@@ -135,6 +135,46 @@ static void a_failed_function_is_undone_alone(void **state) {
     assert_true(store_is_ready()); /* a refusal is not a failure of the disk */
 }
 
+static enum err refuse_first(struct tx *tx, void *ctx) {
+    struct note *note = ctx;
+    (void)tx;
+    return note->err;
+}
+
+static void a_sure_function_that_refuses_harms_nobody(void **state) {
+    (void)state;
+    struct note notes[3];
+    for (int i = 0; i < 3; i++)
+        notes[i] = make_note(i, i == 1 ? E_ABSENT : E_OK);
+    notes[1].err = E_ABSENT;
+    store_write_sure(write_note, note_done, &notes[0]);
+    store_write_sure(refuse_first, note_done, &notes[1]);
+    store_write_sure(write_note, note_done, &notes[2]);
+    run_until(3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(notes[i].err, i == 1 ? E_ABSENT : E_OK);
+        assert_int_equal(is_stored(store_reader(), notes[i].name), i != 1);
+    }
+}
+
+static void a_sure_function_that_fails_half_way_takes_its_batch_with_it(void **state) {
+    (void)state;
+    struct note notes[3];
+    for (int i = 0; i < 3; i++) {
+        notes[i] = make_note(i, i == 1 ? E_CONFLICT : E_OK);
+        store_write_sure(write_note, note_done, &notes[i]);
+    }
+    run_until(3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(notes[i].err, E_STORAGE);
+        assert_false(is_stored(store_reader(), notes[i].name));
+    }
+    struct note after = make_note(7, E_OK);
+    store_write_sure(write_note, note_done, &after);
+    run_until(4);
+    assert_int_equal(after.err, E_OK);
+}
+
 static void a_lone_failed_function_is_undone(void **state) {
     (void)state;
     struct note note = make_note(1, E_ABSENT);
@@ -410,6 +450,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_STORE(writes_of_one_turn_are_one_commit_in_order),
         IN_STORE(a_failed_function_is_undone_alone),
+        IN_STORE(a_sure_function_that_refuses_harms_nobody),
+        IN_STORE(a_sure_function_that_fails_half_way_takes_its_batch_with_it),
         IN_STORE(a_lone_failed_function_is_undone),
         IN_STORE(the_log_is_synced_before_anybody_is_told),
         IN_STORE(what_was_told_is_there_after_the_process_ends),
