@@ -11,8 +11,8 @@
  * would lose the last seconds with the power) wal_autocheckpoint=0   the writer decides itself when
  * to checkpoint (writer.c); readers never do: SQLite before 3.51.3 has a race between
  * checkpointers, and a connection that closes last checkpoints too, hence NO_CKPT_ON_CLOSE
- *   mmap_size=256 MiB      reads come from the page cache without a copy; only touched pages cost
- * memory cache_size             small: what is mapped needs no cache, it holds dirty pages and
+ *   mmap_size > 0          reads come from the page cache without a copy; only touched pages cost
+ * memory (file.c maps, and how much) cache_size             small: what is mapped needs no cache, it holds dirty pages and
  * pages of the log foreign_keys=ON        off by default for reasons of the year 2009
  *   temp_store=MEMORY      sorting never writes files
  *   secure_delete=FAST     Debian compiles it ON, which writes every freed page again; FAST clears
@@ -33,6 +33,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "store/db_inside.h"
+#include "store/file.h"
 #include "store/word_counts.h"
 
 #include <pthread.h>
@@ -131,6 +132,7 @@ static void configure_library(void) {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS,
                    0); /* counting memory takes a global lock per allocation */
     sqlite3_config(SQLITE_CONFIG_LOG, take_note, NULL);
+    file_layer_register();
 }
 
 /* --- connections ------------------------------------------------------------------------------ */
@@ -212,7 +214,7 @@ enum err db_open(const char *path, enum db_mode mode, struct db **out) {
     int flags =
         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
         (mode == DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
-    int result = sqlite3_open_v2(path, &db->sqlite, flags, NULL);
+    int result = sqlite3_open_v2(path, &db->sqlite, flags, FILE_LAYER);
     enum err err = result == SQLITE_OK ? set_up(db) : E_STORAGE;
     if (result != SQLITE_OK)
         log_failure(db, result, path, true);

@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "loop/loop.h"
+#include "store/file.h"
 #include "store/migrate.h"
 #include "store/snapshot.h"
 #include "store/vector.h"
@@ -100,6 +101,8 @@ static bool find_old_log(void) {
 
 static enum err open_databases(void) {
     store.has_old_log = find_old_log();
+    if (file_map(store.path) != E_OK)
+        return refuse("database cannot be opened", store.path);
     enum err err = db_open(store.path, DB_WRITE, &store.writer);
     if (err == E_OK) {
         chmod(store.path, 0600);
@@ -123,10 +126,17 @@ static void close_kept(void) {
         db_close(idle[i]);
 }
 
+/* On the writer thread: what is kept only to be quick may go. */
+static void come_to_rest(void) {
+    close_kept();
+    file_rest();
+}
+
 static void close_databases(void) {
     close_kept();
     db_close(store.reader);
     db_close(store.writer); /* last: it writes the log back and removes it */
+    file_unmap();
     store.reader = store.writer = NULL;
     if (store.has_vectors)
         vector_close();
@@ -146,7 +156,7 @@ enum err store_open(const char *directory) {
         return err;
     }
     snapshot_open(store.reader);
-    writer_start(store.writer, store.is_owner, store.has_old_log, close_kept);
+    writer_start(store.writer, store.is_owner, store.has_old_log, come_to_rest);
     store.is_open = true;
     store.has_stopped = false;
     return E_OK;
