@@ -16,11 +16,14 @@
 
 #define LETTER_ENGLISH 25
 #define LETTER_OTHER   34
+#define DIGIT          70
+#define ASCII_MARK     50
 #define SHARE_OTHER    100 /* one letter in so many outside ASCII makes it "other" */
 #define SCALE_LEAST    0.5
 #define SCALE_MOST     2.0
 #define SCALE_STEP     0.2 /* share of a new reading: five replies to get used to a model */
 #define LEAST_READING  64  /* tokens; shorter prompts are mostly the template's own */
+#define BLOCK          32  /* characters that are counted together */
 
 /* Code points of a range and what one costs, in hundredths of a token. Sorted; what is missing is
  * an emoji or rarer. */
@@ -44,19 +47,28 @@ static const struct {
     {0xF8FF, 150}, {0xFAFF, 95}, /* compatible Han */
 };
 
+/* Bytes of a code point by its first one; a broken one counts as one. */
+static size_t length_of(unsigned char first) {
+    if (first < 0xC0)
+        return 1;
+    return first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+}
+
 /* Takes one code point; broken bytes count as one each. */
 static size_t take(struct str s, size_t at, unsigned *point) {
     unsigned char first = (unsigned char)s.at[at];
-    size_t length = first < 0x80    ? 1
-                    : first >= 0xF0 ? 4
-                    : first >= 0xE0 ? 3
-                    : first >= 0xC0 ? 2
-                                    : 1;
-    if (at + length > s.len)
-        length = 1;
-    *point = length == 1 ? first : first & (0xFFu >> (length + 1));
-    for (size_t i = 1; i < length; i++)
-        *point = *point << 6 | ((unsigned char)s.at[at + i] & 0x3F);
+    size_t length = length_of(first);
+    *point = first & (0xFFu >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        unsigned char next = at + i < s.len ? (unsigned char)s.at[at + i] : 0;
+        if ((next & 0xC0) != 0x80) {
+            length = 1;
+            break;
+        }
+        *point = *point << 6 | (next & 0x3F);
+    }
+    if (length == 1)
+        *point = first;
     return length;
 }
 
@@ -71,7 +83,7 @@ static bool is_other_latin(unsigned point) {
 /* Of everything whose weight does not depend on the language. */
 static int fixed_weight(unsigned point) {
     if (point < 0x80)
-        return point >= '0' && point <= '9' ? 70 : 50;
+        return point >= '0' && point <= '9' ? DIGIT : ASCII_MARK;
     if (point < 0x250)
         return 70;
     for (size_t i = 0; i < sizeof SCRIPTS / sizeof *SCRIPTS; i++)
@@ -87,19 +99,49 @@ struct tally {
     int64_t fixed;                /* hundredths */
 };
 
+/* Most text is ASCII: a block of it is counted without looking at one character after the other (the compiler makes
+ * vectors of loops of this length). False: something else is among it. */
+static bool tally_block(const char *text, struct tally *tally) {
+    unsigned char letters = 0, spaces = 0, digits = 0, high = 0;
+    for (int i = 0; i < BLOCK; i++) {
+        unsigned char c = (unsigned char)text[i];
+        high |= c;
+        letters += (unsigned char)((c | 32) - 'a') < 26;
+        spaces += c == ' ';
+        digits += (unsigned char)(c - '0') < 10;
+    }
+    if (high >= 0x80)
+        return false;
+    tally->ascii += letters;
+    tally->spaces += spaces;
+    tally->fixed += digits * DIGIT + (BLOCK - letters - spaces - digits) * ASCII_MARK;
+    return true;
+}
+
+static void tally_point(unsigned point, struct tally *tally) {
+    if (is_ascii_letter(point))
+        tally->ascii++;
+    else if (point == ' ')
+        tally->spaces++;
+    else if (is_other_latin(point))
+        tally->other++;
+    else
+        tally->fixed += fixed_weight(point);
+}
+
 static struct tally tally_of(struct str text) {
     struct tally tally = {0};
     unsigned point;
     for (size_t at = 0; at < text.len;) {
-        at += take(text, at, &point);
-        if (is_ascii_letter(point))
-            tally.ascii++;
-        else if (point == ' ')
-            tally.spaces++;
-        else if (is_other_latin(point))
-            tally.other++;
-        else
-            tally.fixed += fixed_weight(point);
+        size_t end = at + BLOCK;
+        if (end <= text.len && tally_block(text.at + at, &tally)) {
+            at = end;
+            continue;
+        }
+        while (at < text.len && at < end) {
+            at += take(text, at, &point);
+            tally_point(point, &tally);
+        }
     }
     return tally;
 }

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -58,6 +59,27 @@ static void text_is_never_free_and_nothing_is(void **state) {
     assert_int_equal(tokens_estimate(STR("a")), 1);
     assert_int_equal(tokens_estimate(STR(" ")), 1);
     assert_int_equal(tokens_estimate(STR("\xff\xfe")), 2); /* broken bytes count, too */
+}
+
+/* Characters are counted by the block where they can be: wherever the one stands that ends a block, the sum is the same. */
+static void order_does_not_matter(void **state) {
+    (void)state;
+    static const char plain[] =
+        "On the 14th of May, 1887 (a Saturday!), the lamp was lit at 20:05; "
+        "nobody had asked for it, and nobody put it out.";
+    static const char *const others[] = {
+        "\xc3\xa9", "\xe7\x81\xaf", "\xf0\x9f\x8f\xae", "\xff", "7", "\n"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        int64_t expected = 0;
+        for (size_t at = 0; at < sizeof plain; at++) {
+            char text[sizeof plain + 8];
+            int len =
+                snprintf(text, sizeof text, "%.*s%s%s", (int)at, plain, others[i], plain + at);
+            int64_t tokens = tokens_estimate((struct str){text, (size_t)len});
+            expected = at == 0 ? tokens : expected;
+            assert_int_equal(tokens, expected);
+        }
+    }
 }
 
 static void whole_is_at_most_its_parts_rounded(void **state) {
@@ -125,6 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(estimates_are_near_the_truth_in_many_scripts),
         cmocka_unit_test(text_is_never_free_and_nothing_is),
+        cmocka_unit_test(order_does_not_matter),
         cmocka_unit_test(whole_is_at_most_its_parts_rounded),
         cmocka_unit_test(a_cut_fits_and_ends_at_a_character),
         cmocka_unit_test(a_cut_is_not_shorter_than_it_must_be),
