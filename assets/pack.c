@@ -300,7 +300,11 @@ static const char head[] =
     "/* Made by assets/pack.c from what the binary embeds. Not to be edited. */\n"
     "#include \"base/embedded.h\"\n"
     "\n"
-    "extern const char embedded_bytes[];\n"
+    "#include <stdint.h>\n"
+    "#include <sys/mman.h>\n"
+    "#include <unistd.h>\n"
+    "\n"
+    "extern const char embedded_bytes[], embedded_end[];\n"
     "\n"
     "static const struct embedded table[] = {\n";
 
@@ -335,6 +339,14 @@ static const char tail[] =
     "            low = middle + 1;\n"
     "    }\n"
     "    return NULL;\n"
+    "}\n"
+    "\n"
+    "void embedded_rest(void) {\n"
+    "    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);\n"
+    "    uintptr_t begin = ((uintptr_t)embedded_bytes + page - 1) / page * page;\n"
+    "    uintptr_t end = (uintptr_t)embedded_end / page * page;\n"
+    "    if (begin < end)\n"
+    "        madvise((void *)begin, end - begin, MADV_DONTNEED);\n"
     "}\n";
 
 static void check_name(const char *name) {
@@ -367,10 +379,11 @@ static void write_assembly(const char *folder) {
             "/* Made by assets/pack.c. */\n"
             "    .section .rodata.embedded_bytes, \"a\"\n"
             "    .balign %d\n"
-            "    .globl embedded_bytes\n"
+            "    .globl embedded_bytes, embedded_end\n"
             "    .type embedded_bytes, %%object\n"
             "embedded_bytes:\n"
             "    .incbin \"%s/embedded_bytes.bin\"\n"
+            "embedded_end:\n"
             "    .size embedded_bytes, . - embedded_bytes\n"
             "    .section .note.GNU-stack, \"\", %%progbits\n",
             ALIGNMENT, absolute);

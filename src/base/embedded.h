@@ -26,3 +26,6 @@ struct embedded {
 const struct embedded *embedded_find(struct str name);
 size_t embedded_count(void);
 const struct embedded *embedded_at(size_t index); /* in the order of the names' bytes */
+/* Nobody needs them for a while: what was read of their bytes is no longer counted as memory of this process. It is there
+ * again when it is read. Any thread. */
+void embedded_rest(void);

@@ -3,8 +3,8 @@
  *
  * The stages are listed in turn_inside.h and stand, in the order in which they happen, in
  * turn_prepare.c (before anybody hears of it), turn_speak.c (the words) and turn_keep.c (the end).
- * Each is a short function that answers NEXT, WAIT (an event will resume it) or FAIL; this file
- * drives them. A turn belongs to its conversation: no connection can end it. Four events come from
+ * Each is a short function that answers NEXT, LATER (the same, when the loop has come round), WAIT
+ * (an event will resume it) or FAIL; this file drives them. A turn belongs to its conversation: no connection can end it. Four events come from
  * outside, and every stage answers them the same way:
  *
  *   stop (the person)   what is awaited is cancelled, what was spoken is kept, finish reason `stopped`
@@ -134,6 +134,8 @@ static void advance(void *ctx) {
         if (step == FAIL)
             return give_up(turn);
         turn->stage++;
+        if (step == LATER)
+            return loop_later(advance, turn);
     }
     leave_house(turn);
 }

@@ -17,7 +17,12 @@
 #define TURN_MAGIC             0x7475726e
 #define TURN_EVENT_LIMIT_BYTES ((size_t)8 << 20)
 
-enum step { NEXT, WAIT, FAIL };
+enum step {
+    NEXT,
+    LATER, /* NEXT, in the next turn of the loop: what was asked of others is handed over before */
+    WAIT,
+    FAIL
+};
 
 /* clang-format off */
 /*    stage     function           what it does                                        waits for */

@@ -231,7 +231,8 @@ enum step stage_record(struct turn *turn) {
     turn->recording.said = turn->said;
     turn->recording.reply = turn->reply;
     store_write_sure(writer_record, on_recorded, turn);
-    return NEXT;
+    /* The writer gets it at the end of this turn of the loop, and what is to be recalled waits for that. */
+    return turn_wants_reply(turn) ? LATER : NEXT;
 }
 
 /* --- recall ----------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 #include "base/check.h"
+#include "base/embedded.h"
 #include "base/log.h"
 #include "loop/loop.h"
 #include "store/file.h"
@@ -130,6 +131,7 @@ static void close_kept(void) {
 static void come_to_rest(void) {
     close_kept();
     file_rest();
+    embedded_rest();
 }
 
 static void close_databases(void) {

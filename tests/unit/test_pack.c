@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <zlib.h>
@@ -209,6 +210,25 @@ static void the_gzip_form_unpacks_to_the_file(void **state) {
     inflateEnd(&stream);
 }
 
+static uint32_t sum_of_all(void) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < embedded_count(); i++)
+        for (size_t at = 0; at < embedded_at(i)->bytes.len; at++)
+            sum = sum * 31 + (unsigned char)embedded_at(i)->bytes.at[at];
+    return sum;
+}
+
+static void what_rested_is_there_again(void **state) {
+    (void)state;
+    struct rusage before, after;
+    uint32_t sum = sum_of_all();
+    embedded_rest();
+    getrusage(RUSAGE_SELF, &before);
+    assert_int_equal(sum_of_all(), sum);
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_minflt + after.ru_majflt > before.ru_minflt + before.ru_majflt);
+}
+
 static void a_source_that_is_not_there_packs_nothing(void **state) {
     (void)state;
     assert_int_equal(run_pack(scratch_path("out"), "web=/nowhere/at/all"), 0);
@@ -222,6 +242,7 @@ int main(void) {
         cmocka_unit_test(the_table_is_sorted_and_finds_every_row),
         cmocka_unit_test(what_is_not_there_is_not_found),
         cmocka_unit_test(the_schema_is_the_file_with_a_nul_behind_it),
+        cmocka_unit_test(what_rested_is_there_again),
         IN_SCRATCH(files_get_their_kind_and_hashed_names_are_for_ever),
         IN_SCRATCH(a_build_repeats_byte_for_byte),
         IN_SCRATCH(a_changed_file_gets_another_etag),
