@@ -120,9 +120,8 @@ static void reply_me(struct request *request) {
     enum err err = load_me(request, &user);
     if (err != E_OK)
         return reply_error(request, err);
-    if (request->method == METHOD_GET && reply_if_unchanged(request, user.revision))
+    if (reply_if_read_unchanged(request, user.revision))
         return;
-    reply_etag(request, user.revision);
     user_write(reply_json(request), &user);
     reply_send(request, 200);
 }
@@ -343,9 +342,8 @@ static void reply_persona(struct request *request, int64_t id, int status) {
         persona_load(store_reader(), request->arena, request->caller.user_id, id, &persona);
     if (err != E_OK)
         return reply_error(request, err);
-    if (request->method == METHOD_GET && reply_if_unchanged(request, persona.revision))
+    if (reply_if_read_unchanged(request, persona.revision))
         return;
-    reply_etag(request, persona.revision);
     persona_write(reply_json(request), request->arena, &persona);
     reply_send(request, status);
 }

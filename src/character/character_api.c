@@ -102,11 +102,8 @@ void reply_character(struct request *request, int64_t id, int status) {
     if (err != E_OK)
         return reply_error(request, err);
     int64_t state = character.revision * 2 + character.is_favourite;
-    bool reads = request->method == METHOD_GET || request->method == METHOD_HEAD;
-    if (reads && reply_if_unchanged(request, state))
+    if (reply_if_read_unchanged(request, state))
         return;
-    if (!reads)
-        reply_etag(request, state);
     if ((err = load_book(request, id, &book, &has_book)) != E_OK)
         return reply_error(request, err);
     character_write(reply_json(request), &character, has_book ? &book : NULL);

@@ -107,9 +107,8 @@ static void reply_conversation(struct request *request, int64_t id, int status) 
         err = conversation_participants(db, request->arena, id, &participants, &count);
     if (err != E_OK)
         return reply_error(request, err);
-    if (request->method == METHOD_GET && reply_if_unchanged(request, conversation.revision))
+    if (reply_if_read_unchanged(request, conversation.revision))
         return;
-    reply_etag(request, conversation.revision);
     conversation_write(reply_json(request), &conversation, participants, count);
     reply_send(request, status);
 }

@@ -160,10 +160,10 @@ static void reply_message(struct request *request, int64_t message_id) {
         message_load(store_reader(), request->arena, request->ids[0], message_id, -1, &message);
     if (err != E_OK)
         return reply_error(request, err);
-    if (request->method == METHOD_GET && !str_eq(message.state, STR("streaming")) &&
-        reply_if_unchanged(request, message.revision))
+    if (str_eq(message.state, STR("streaming"))) /* its text grows without a revision */
+        reply_etag(request, message.revision);
+    else if (reply_if_read_unchanged(request, message.revision))
         return;
-    reply_etag(request, message.revision);
     message_write(reply_json(request), &message);
     reply_send(request, 200);
 }

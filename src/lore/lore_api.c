@@ -211,10 +211,8 @@ static void reply_book(struct request *request) {
     enum err err = load_head(request, &book);
     if (err != E_OK)
         return reply_error(request, err);
-    if (request->method == METHOD_GET && reply_if_unchanged(request, book.updated_at))
+    if (reply_if_read_unchanged(request, book.updated_at))
         return;
-    if (request->method != METHOD_GET)
-        reply_etag(request, book.updated_at);
     write_book(reply_json(request), &book);
     reply_send(request, 200);
 }
@@ -351,10 +349,8 @@ static void reply_entry(struct request *request, int64_t entry_id, int status) {
         err = lore_store_entry(store_reader(), request->arena, book.id, entry_id, &entry, &place);
     if (err != E_OK)
         return reply_error(request, err);
-    if (request->method == METHOD_GET && reply_if_unchanged(request, book.updated_at))
+    if (reply_if_read_unchanged(request, book.updated_at))
         return;
-    if (request->method != METHOD_GET)
-        reply_etag(request, book.updated_at);
     write_entry(reply_json(request), &entry);
     reply_send(request, status);
 }

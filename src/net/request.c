@@ -125,6 +125,10 @@ void reply_etag(struct request *request, int64_t revision) {
     reply_header(request, "ETag", tag_of(request, revision, tag));
 }
 
+static bool is_read(const struct request *request) {
+    return request->method == METHOD_GET || request->method == METHOD_HEAD;
+}
+
 bool reply_if_unchanged(struct request *request, int64_t revision) {
     char text[TAG_BYTES];
     struct str tag = tag_of(request, revision, text);
@@ -132,12 +136,18 @@ bool reply_if_unchanged(struct request *request, int64_t revision) {
     struct str known = request_header(request, "if-none-match");
     if (known.at == NULL || !request_tag_matches(known, tag, false))
         return false;
-    bool reads = request->method == METHOD_GET || request->method == METHOD_HEAD;
-    if (reads)
+    if (is_read(request))
         reply_empty(request, 304);
     else
         reply_problem(request, 412, "It exists already.");
     return true;
+}
+
+bool reply_if_read_unchanged(struct request *request, int64_t revision) {
+    if (is_read(request))
+        return reply_if_unchanged(request, revision);
+    reply_etag(request, revision);
+    return false;
 }
 
 /* The revision inside one of our tags, or 0. */

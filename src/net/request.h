@@ -96,6 +96,8 @@ void reply_cookie(struct request *request, const char *name, struct str value, i
 /* Sets a strong ETag of revision and reader. If it matches If-None-Match the 304 has been sent and
  * true is returned: return at once. */
 bool reply_if_unchanged(struct request *request, int64_t revision);
+/* The same for what answers a read and a change alike: after a change it only sets the header. */
+bool reply_if_read_unchanged(struct request *request, int64_t revision);
 /* Compares If-Match with the revision. False: the 412 has been sent, return at once. True when it
  * matches or was not sent. */
 bool request_may_change(struct request *request, int64_t revision);

@@ -39,6 +39,30 @@ test("health, readiness, metrics", async () => {
   assert.equal(proxied.status, 403, "what comes through a proxy is not from this machine");
 });
 
+test("what has a revision has one ETag; HEAD and GET are spared what is known", async () => {
+  const character = (await t.api("POST", "/characters", { name: "Ada", first_mes: "Good evening.",
+    character_book: { entries: [{ keys: ["gear"], content: "Gears.", enabled: true, insertion_order: 1 }] } })).json;
+  const talk = (await t.api("POST", "/conversations", { character_ids: [character.id] })).json;
+  const { message } = (await t.api("POST", `/conversations/${talk.id}/messages`, { content: "Good evening.", reply: false })).json;
+  const persona = (await t.api("POST", "/users/me/personas", { name: "One" })).json;
+  const book = `/lorebooks/${character.lorebook_id}`, entry = (await t.api("GET", `${book}/entries`)).json.items[0];
+  for (const path of ["/users/me", `/users/me/personas/${persona.id}`, `/characters/${character.id}`, `/conversations/${talk.id}`,
+    `/conversations/${talk.id}/messages/${message.id}`, book, `${book}/entries/${entry.id}`]) {
+    const got = await t.api("GET", path), etag = got.headers.get("etag");
+    assert.equal(got.status, 200, path);
+    assert.match(etag, /^"[^",]+"$/, `${path}: one, where several would be joined by a comma`);
+    for (const method of ["GET", "HEAD"]) {
+      const anew = await t.api(method, path, undefined, { raw: true });
+      assert.deepEqual([anew.status, anew.headers.get("etag"), (await anew.text()) === ""], [200, etag, method === "HEAD"], `${method} ${path}`);
+      const again = await t.api(method, path, undefined, { raw: true, headers: { "if-none-match": etag } });
+      assert.deepEqual([again.status, again.headers.get("etag"), await again.text()], [304, etag, ""], `${method} ${path}`);
+    }
+  }
+  const changed = await t.api("PATCH", "/users/me", { display_name: "Olive" }, { headers: { "if-none-match": "*" } });
+  assert.equal(changed.status, 200, "a change is not answered as a read");
+  assert.match(changed.headers.get("etag"), /^"[^",]+"$/);
+});
+
 test("every log line is JSON with a time, a level and a component; a request's lines carry its id", async () => {
   const answer = await t.api("POST", "/auth/login", { email: "x@example.com", password: "wrong" }, { token: null });
   const id = answer.headers.get("x-request-id");
