@@ -60,7 +60,7 @@ CREATE INDEX job_dead ON job (updated_at) WHERE state = 'dead';  -- kept for 30 
 CREATE TABLE idempotency (
     user_id      INTEGER NOT NULL,                -- 0 for callers without an account
     key          TEXT    NOT NULL,
-    fingerprint  BLOB    NOT NULL,                -- SHA-256 of method, path and body: the key belongs to one request
+    fingerprint  BLOB    NOT NULL,                -- of method, path and body, keyed (app_repeat.c): the key belongs to one request
     status       INTEGER,                         -- NULL while the first request is under way
     content_type TEXT,
     body         BLOB,

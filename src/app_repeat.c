@@ -5,16 +5,24 @@
  * The claim is on disk before the handler runs, the answer before it is sent. Answers of 5xx are
  * not kept: the claim is taken back, so that a repeat may succeed. The same key with another body
  * is refused.
+ *
+ * What is kept tells nothing to who reads the file. The fingerprint of a request is keyed (a plain
+ * digest of a body that brings a password could be guessed as fast as digests are made), and of an
+ * answer that shows a key or a token only that it was given is kept: a repeat is told 409.
  */
 #include "app_repeat.h"
 
 #include "base/crypto.h"
+#include "base/keyfile.h"
 #include "base/map.h"
+#include "net/router.h"
 #include "store/idempotency.h"
 
 #include <stdint.h>
 
 #include "base/banned.h"
+
+#define SHOWN_ONCE 409 /* and no body: what was answered is not told again */
 
 struct repeat {
     struct idempotency
@@ -31,9 +39,21 @@ static int64_t key_of(const struct request *request) {
 }
 
 static void fingerprint(const struct request *request, uint8_t out[SHA256_BYTES]) {
-    struct str whole = str_printf(request->arena, "%d " STR_FMT "\n" STR_FMT, (int)request->method,
-                                  STR_ARG(request->target), STR_ARG(request->content));
-    crypto_sha256(whole, out);
+    struct str whole =
+        str_printf(request->arena, "repeat %d " STR_FMT "\n" STR_FMT, (int)request->method,
+                   STR_ARG(request->target), STR_ARG(request->content));
+    struct str key = str_of((const char *)keyfile_key(), SHA256_BYTES);
+    crypto_hmac_sha256(key, whole, out);
+}
+
+/* Nothing of the answer was kept. */
+static void reply_answered(struct repeat *repeat) {
+    const struct idempotency *claim = &repeat->claim;
+    if (claim->status == SHOWN_ONCE && claim->body.len == 0)
+        return reply_problem(
+            repeat->request, SHOWN_ONCE,
+            "This was done, and its answer held a secret that is shown once. It is not carried out twice.");
+    reply_bytes(repeat->request, claim->status, claim->content_type, claim->body);
 }
 
 static void on_claimed(enum err err, void *ctx) {
@@ -52,8 +72,7 @@ static void on_claimed(enum err err, void *ctx) {
     case IDEMPOTENCY_OTHER_REQUEST:
         return reply_problem(request, 422, "This Idempotency-Key was used for another request.");
     case IDEMPOTENCY_ANSWERED:
-        return reply_bytes(request, repeat->claim.status, repeat->claim.content_type,
-                           repeat->claim.body);
+        return reply_answered(repeat);
     }
 }
 
@@ -84,5 +103,9 @@ void repeat_record(struct request *request, int status, struct str content_type,
     repeat->claim.status = status;
     repeat->claim.content_type = content_type;
     repeat->claim.body = body;
+    if (request->route->answers_secret && status < 300) {
+        repeat->claim.status = SHOWN_ONCE;
+        repeat->claim.content_type = repeat->claim.body = STR("");
+    }
     store_write(status >= 500 ? idempotency_forget : idempotency_record, on_recorded, repeat);
 }

@@ -616,10 +616,10 @@ static void jwks(struct request *request) {
 /* clang-format off */
 const struct route account_routes[] = {
     {METHOD_POST, "/api/v1/auth/register", register_account, WHO_ANYONE, .body = register_fields, .body_size = sizeof(struct register_body), .is_costly = true,
-     .tag = "auth", .operation = "register", .summary = "Makes an account and signs in; where an address must be verified first, answers 202 without a body and sends a link.", .status = 201, .answer = &account_signed_in_shape},
+     .tag = "auth", .answers_secret = true, .operation = "register", .summary = "Makes an account and signs in; where an address must be verified first, answers 202 without a body and sends a link.", .status = 201, .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/login", log_in, WHO_ANYONE, .body = login_fields, .body_size = sizeof(struct login_body), .is_costly = true,
-     .tag = "auth", .operation = "login", .summary = "Signs in; the refresh token comes in a cookie.", .answer = &account_signed_in_shape},
-    {METHOD_POST, "/api/v1/auth/refresh", refresh, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .operation = "refresh",
+     .tag = "auth", .answers_secret = true, .operation = "login", .summary = "Signs in; the refresh token comes in a cookie.", .answer = &account_signed_in_shape},
+    {METHOD_POST, "/api/v1/auth/refresh", refresh, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .answers_secret = true, .operation = "refresh",
      .summary = "Renews the session by its cookie; the cookie is replaced.", .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/auth/logout", log_out, WHO_ANYONE, .answers_cookie = true, .tag = "auth", .operation = "logout",
      .summary = "Ends the session.", .status = 204},

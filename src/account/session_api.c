@@ -228,7 +228,7 @@ const struct route session_routes[] = {
     {METHOD_DELETE, "/api/v1/auth/sessions", end_session, WHO_MEMBER, .tag = "auth", .operation = "endOtherSessions", .summary = "Ends every session but this one.", .status = 204},
     {METHOD_DELETE, "/api/v1/auth/sessions/{id}", end_session, WHO_MEMBER, .tag = "auth", .operation = "endSession", .summary = "Ends one session.", .status = 204},
     {METHOD_GET, "/api/v1/auth/api-keys", list_keys, WHO_MEMBER, .tag = "auth", .operation = "listApiKeys", .summary = "Your API keys.", .answer = &api_key_shape, .answer_is_list = true},
-    {METHOD_POST, "/api/v1/auth/api-keys", add_key, WHO_MEMBER, .body = key_fields, .body_size = sizeof(struct key_body), .tag = "auth", .operation = "createApiKey",
+    {METHOD_POST, "/api/v1/auth/api-keys", add_key, WHO_MEMBER, .body = key_fields, .body_size = sizeof(struct key_body), .tag = "auth", .answers_secret = true, .operation = "createApiKey",
      .summary = "A new key; it is shown once.", .status = 201, .answer = &api_key_shape},
     {METHOD_DELETE, "/api/v1/auth/api-keys/{id}", revoke_key, WHO_MEMBER, .tag = "auth", .operation = "revokeApiKey", .summary = "Ends a key.", .status = 204},
     {0}};

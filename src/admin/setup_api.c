@@ -130,7 +130,7 @@ static const struct shape found_shape = {"DiscoveredServer", found_rows, "A mode
 
 const struct route setup_routes[] = {
     {METHOD_GET, "/api/v1/setup", state, WHO_ANYONE, .tag = "setup", .operation = "getSetup", .summary = "Whether this house is set up.", .answer = &state_shape},
-    {METHOD_POST, "/api/v1/setup", set_up, WHO_ANYONE, .body = setup_fields, .body_size = sizeof(struct setup_body), .is_costly = true, .tag = "setup", .operation = "setUp",
+    {METHOD_POST, "/api/v1/setup", set_up, WHO_ANYONE, .body = setup_fields, .body_size = sizeof(struct setup_body), .is_costly = true, .tag = "setup", .answers_secret = true, .operation = "setUp",
      .summary = "Makes the owner and the starter cast, once.", .status = 201, .answer = &account_signed_in_shape},
     {METHOD_POST, "/api/v1/setup/discover", discover, WHO_ADMIN, SCOPE_ADMIN, .tag = "setup", .operation = "discoverModels",
      .summary = "Looks for model servers near by: Ollama, llama.cpp, LM Studio, KoboldCpp, vLLM.", .answer = &found_shape, .answer_is_list = true},

@@ -44,6 +44,7 @@ struct route {
     const struct shape *answer; /* NULL: no body */
     bool answer_is_list;        /* {"items": [answer], "next_cursor"} */
     const char *answer_type;    /* other than application/json: "text/event-stream", "image/png" */
+    bool answers_secret;        /* a key or a token, shown once: never kept for a repeat */
 };
 
 /* Tables end with a row whose pattern is NULL. `tables` is NULL-terminated and stays. */

@@ -19,7 +19,7 @@ enum idempotency_state {
 struct idempotency {
     int64_t user_id;
     struct str key;               /* at most 255 bytes */
-    uint8_t fingerprint[32];      /* SHA-256 of method, path and body */
+    uint8_t fingerprint[32];      /* of method, path and body, keyed */
     enum idempotency_state state; /* out of claim */
     int status;                   /* the recorded answer; in for record */
     struct str content_type;

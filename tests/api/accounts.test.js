@@ -1,7 +1,9 @@
 // Accounts: set-up, registration, sign-in, sessions, lockout, roles, profile and personas (FIRST-2, ACCT-1, ACCT-2, ACCT-3, ACCT-7, ACCT-8, ACCT-10).
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
-import { createPublicKey, verify } from "node:crypto";
+import { execFileSync } from "node:child_process";
+import { createHash, createPublicKey, verify } from "node:crypto";
+import { join } from "node:path";
 import WebSocket from "ws";
 import { cookieOf, lockedOut, PASSWORD, run, serve, start, until } from "./harness.js";
 
@@ -376,4 +378,27 @@ test("whoever signs in with the old password while it is replaced gets no sessio
 test("no secret reaches the log or the database", async () => {
   const log = t.logText();
   for (const secret of [PASSWORD, t.owner.token, t.owner.cookie.split("=")[1], t.owner.email]) assert.ok(!log.includes(secret));
+});
+
+test("what is kept for repeats tells nothing: not a key that was made, not a token, not a password that was sent", async () => {
+  const user = await t.newUser({ name: "Rea" });
+  const post = (path, body, key) => t.api("POST", path, body, { token: user.token, headers: { "idempotency-key": key } });
+  const made = await post("/auth/api-keys", { name: "once", scopes: ["read"] }, "make");
+  assert.equal(made.status, 201, made.text);
+  const again = await post("/auth/api-keys", { name: "once", scopes: ["read"] }, "make");
+  assert.equal(again.status, 409, again.text);
+  assert.match(again.json.detail, /shown once/);
+  assert.ok(!again.text.includes(made.json.key));
+  assert.equal((await t.api("GET", "/auth/api-keys", undefined, { token: user.token })).json.items.length, 1, "and not made twice");
+  assert.equal((await t.api("GET", "/users/me", undefined, { token: made.json.key })).status, 200);
+  const signedIn = await post("/auth/login", { email: user.user.email, password: PASSWORD }, "in");
+  assert.equal(signedIn.status, 200, signedIn.text);
+  const change = { current_password: PASSWORD, new_password: "nine quiet numbats" };
+  assert.equal((await post("/auth/password", change, "change")).status, 204);
+  assert.equal((await post("/auth/password", change, "change")).status, 204, "the first answer to a repeat, where it tells nothing");
+  assert.equal((await post("/auth/password", { ...change, new_password: "ten quiet numbats" }, "change")).status, 422);
+  const rows = execFileSync("sqlite3", ["-readonly", "-cmd", ".timeout 20000", join(t.dir, "troupe.db"), "SELECT hex(fingerprint) || ' ' || coalesce(CAST(body AS TEXT), '') FROM idempotency"]).toString();
+  for (const secret of [made.json.key, signedIn.json.access_token]) assert.ok(!rows.includes(secret));
+  const guess = createHash("sha256").update(`2 /api/v1/auth/password\n${JSON.stringify(change)}`).digest("hex").toUpperCase();
+  assert.ok(!rows.includes(guess), "a digest that anybody could make of a guessed password");
 });
