@@ -44,9 +44,10 @@ static uint32_t now_s(void) {
 
 /* --- the sweep -------------------------------------------------------------------------------- */
 
+/* A key may have no end: INT64_MAX, to which nothing can be added. */
 static bool is_expired(const struct channel *channel) {
     return channel->caller.until_ms != 0 &&
-           clock_now_ms() > channel->caller.until_ms + EXPIRED_GRACE_MS;
+           clock_now_ms() - EXPIRED_GRACE_MS > channel->caller.until_ms;
 }
 
 static void visit(struct channel *channel) {

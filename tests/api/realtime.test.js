@@ -489,6 +489,25 @@ test("an API key needs the chat scope, and its end ends its sockets", async () =
   assert.equal((await bot.closed).code, 4401);
 });
 
+test("the socket of a key without an end stays; that of a key that ends goes with it", async () => {
+  const server = await start();
+  try {
+    const key = async (more) => (await server.api("POST", "/auth/api-keys", { name: "bot", scopes: ["chat"], ...more })).json.key;
+    const stays = await signIn(server, await key({})), ends = await signIn(server, await key({ expires_at: new Date(Date.now() + 3600000).toISOString() }));
+    const seen = [];
+    for (const [name, client] of Object.entries({ stays, ends })) client.socket.on("ping", () => seen.push(name)); // the sweep has looked at it and let it be
+    await until(() => { server.moveClock(5000); return seen.includes("stays") || stays.socket.readyState !== WebSocket.OPEN; }, "a look at the socket");
+    assert.equal(stays.socket.readyState, WebSocket.OPEN, "a key without an end has not expired");
+    await until(() => seen.includes("ends") || ends.socket.readyState !== WebSocket.OPEN, "a look at the other");
+    assert.equal(ends.socket.readyState, WebSocket.OPEN, "its hour is not over");
+    server.moveClock(3700000);
+    assert.equal((await ends.closed).code, 4401);
+    stays.close();
+  } finally {
+    await server.stop();
+  }
+});
+
 test("a token may be renewed on the socket; expired for more than a minute it ends", async () => {
   const server = await start();
   try {
