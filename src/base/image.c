@@ -230,44 +230,45 @@ static enum err read_frame(struct image *image, struct str data) {
                : set_size(image, (uint32_t)(p[3] << 8 | p[4]), (uint32_t)(p[1] << 8 | p[2]));
 }
 
+/* The segment at *at, a scan with its coded bytes; then *at is behind it. */
+static enum err copy_segment(struct buf *out, struct str bytes, struct image *image, size_t *at,
+                             bool *has_scan) {
+    const unsigned char *p = bytes_of(bytes) + *at;
+    int marker = p[1];
+    size_t len = (size_t)(p[2] << 8 | p[3]), end = *at + 2 + len;
+    if (is_out_of_place(marker) || len < 2 || end > bytes.len)
+        return E_INPUT;
+    struct str data = str_slice(bytes, *at + 4, end);
+    enum err err = is_frame_marker(marker) ? read_frame(image, data) : E_OK;
+    int orientation = marker == APP1 ? orientation_of(data) : 1;
+    if (orientation > 1)
+        add_orientation(out, orientation);
+    if (marker == SOS) {
+        end = scan_end(bytes, end);
+        *has_scan = true;
+    }
+    if (keeps_segment(marker, data))
+        buf_add(out, p, end - *at);
+    *at = end;
+    return err;
+}
+
 static enum err check_jpeg(struct buf *out, struct str bytes, struct image *image) {
     const unsigned char *p = bytes_of(bytes);
     bool has_scan = false;
+    enum err err = E_OK;
     size_t at = 2;
     buf_add(out, p, 2);
-    while (at + 4 <= bytes.len) {
-        int marker = p[at + 1];
+    while (err == E_OK && at + 4 <= bytes.len && !(p[at] == 0xFF && p[at + 1] == EOI)) {
         if (p[at] != 0xFF)
-            return E_INPUT;
-        if (marker == 0xFF) { /* fill */
+            err = E_INPUT;
+        else if (p[at + 1] == 0xFF) /* fill */
             at++;
-            continue;
-        }
-        if (marker == EOI)
-            break;
-        if (is_out_of_place(marker))
-            return E_INPUT;
-        size_t len = (size_t)(p[at + 2] << 8 | p[at + 3]);
-        if (len < 2 || at + 2 + len > bytes.len)
-            return E_INPUT;
-        struct str data = str_slice(bytes, at + 4, at + 2 + len);
-        enum err err = is_frame_marker(marker) ? read_frame(image, data) : E_OK;
-        if (err != E_OK)
-            return err;
-        int orientation = marker == APP1 ? orientation_of(data) : 1;
-        size_t end = at + 2 + len;
-        if (marker == SOS) {
-            end = scan_end(bytes, end);
-            has_scan = true;
-        }
-        if (orientation > 1)
-            add_orientation(out, orientation);
-        if (keeps_segment(marker, data))
-            buf_add(out, p + at, end - at);
-        at = end;
+        else
+            err = copy_segment(out, bytes, image, &at, &has_scan);
     }
     buf_add(out, "\xFF\xD9", 2);
-    return has_scan && image->width > 0 ? E_OK : E_INPUT;
+    return err != E_OK ? err : has_scan && image->width > 0 ? E_OK : E_INPUT;
 }
 
 /* --- WebP ----------------------------------------------------------------------------------- */
