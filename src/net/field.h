@@ -3,12 +3,16 @@
  * the 422, fills a typed struct, and becomes a property in openapi.json. A handler never sees raw
  * JSON except where a row says FIELD_JSON.
  *
- *     struct send_body { struct str content; bool reply; };
+ *     struct send_body {
+ *         struct str content;
+ *         bool reply;
+ *     };
  *     static const struct field send_fields[] = {
  *         {"content", FIELD_TEXT, AT(struct send_body, content), .is_required = true, .min = 1,
- * .max = 100000, .help = "What is said."},
- *         {"reply", FIELD_BOOL, AT(struct send_body, reply), .fallback = "true", .help = "Whether a
- * character answers."}, {0}};
+ *          .max = 100000, .help = "What is said."},
+ *         {"reply", FIELD_BOOL, AT(struct send_body, reply), .fallback = "true",
+ *          .help = "Whether a character answers."},
+ *         {0}};
  *
  * Unknown members are a 422 that names them. Absent optional members get the fallback, or stay zero
  * (STR_NONE, 0, false, NULL); whether a member was there is told by request_has_field().

@@ -1,6 +1,6 @@
 /*
  * Token buckets by address and by user, and the numbers that are always on. Buckets live in a
- * bounded map: the oldest full ones go first.
+ * bounded map: the one unused for longest goes first.
  */
 #pragma once
 

@@ -6,19 +6,23 @@
  * that number. A hot read is: array look-up, bind, step, reset.
  *
  * The house's pragmas, each with its reason:
- *   journal_mode=WAL       readers never wait for the writer, a commit is one append and one
- * fdatasync synchronous=FULL       writer: the fdatasync comes before the commit returns (NORMAL
- * would lose the last seconds with the power) wal_autocheckpoint=0   the writer decides itself when
- * to checkpoint (writer.c); readers never do: SQLite before 3.51.3 has a race between
- * checkpointers, and a connection that closes last checkpoints too, hence NO_CKPT_ON_CLOSE
- *   mmap_size > 0          reads come from the page cache without a copy; only touched pages cost
- * memory (file.c maps, and how much) cache_size             small: what is mapped needs no cache, it holds dirty pages and
- * pages of the log foreign_keys=ON        off by default for reasons of the year 2009
- *   temp_store=MEMORY      sorting never writes files
- *   secure_delete=FAST     Debian compiles it ON, which writes every freed page again; FAST clears
- * what is written anyway trusted_schema=OFF, DEFENSIVE, no double-quoted strings: a damaged or
- * planted file cannot make us run functions query_only=ON          readers, a second wall behind
- * the read-only open
+ *
+ * - journal_mode=WAL: readers never wait for the writer, a commit is one append and one fdatasync
+ * - synchronous=FULL, of the writer: the fdatasync comes before the commit returns (NORMAL would lose
+ *   the last seconds with the power)
+ * - wal_autocheckpoint=0: the writer decides itself when to checkpoint (writer.c); readers never do,
+ *   because SQLite before 3.51.3 has a race between checkpointers; and as a connection that closes last
+ *   checkpoints too, readers have NO_CKPT_ON_CLOSE
+ * - mmap_size above 0: reads come from the page cache without a copy; only touched pages cost memory
+ *   (file.c maps, and says how much)
+ * - cache_size, small: what is mapped needs no cache; it holds dirty pages and pages of the log
+ * - foreign_keys=ON: off by default for reasons of the year 2009
+ * - temp_store=MEMORY: sorting never writes files
+ * - secure_delete=FAST: Debian compiles it ON, which writes every freed page again; FAST clears what is
+ *   written anyway
+ * - trusted_schema=OFF, DEFENSIVE, no double-quoted strings: a damaged or planted file cannot make us
+ *   run functions
+ * - query_only=ON: readers, a second wall behind the read-only open
  *
  * Errors stick to the statement: the first one of bind, step and prepare is what stmt_done()
  * returns. Failures of the disk are logged here, where the reason is known; values never are.
