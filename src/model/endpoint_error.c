@@ -2,8 +2,9 @@
  * Endpoints complain in many shapes: a status, a document with a code or a type, a sentence, a web
  * page. Here they become a code of ours and a sentence for the person who connected the endpoint.
  *
- * The sentence goes to people and into the log: the key, which some endpoints quote back, is taken
- * out first, and only then the sentence is cut, so that no beginning of a key stays at the cut.
+ * The sentence goes to people, and into no log, because it may quote what was said. The key, which some
+ * endpoints quote back, is taken out first, and only then the sentence is cut, so that no beginning of
+ * a key stays at the cut.
  */
 #include "model/endpoint_error.h"
 

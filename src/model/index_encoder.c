@@ -114,9 +114,10 @@ void encoder_failed(struct encoder *encoder, enum err err, int64_t retry_after_m
     struct str words =
         detail.len ? text_cut_bytes(detail, sizeof encoder->trouble - 1) : str_from(err_word(err));
     snprintf(encoder->trouble, sizeof encoder->trouble, STR_FMT, STR_ARG(words));
+    /* Without its words: some quote what they were sent. */
     log_warn("index", "vectors could not be made; the endpoint is left alone for a while",
              LF_STR("provider", encoder->row.provider), LF_Z("error", err_word(err)),
-             LF_STR("detail", words), LF_INT("rest_ms", rest_ms));
+             LF_INT("rest_ms", rest_ms));
 }
 
 void index_describe(struct db *db, struct arena *arena, struct index_description *description) {

@@ -192,6 +192,21 @@ test("an embedder that fails holds up nobody: replies come, words are found, and
   await t.stop();
 });
 
+test("what an embedder quotes of a talk is told to the admin and stands in no log", async () => {
+  const t = await start();
+  const fake = await startEmbedder();
+  await t.api("PUT", "/admin/embedder", { provider: "openai", base_url: fake.url, model: "tiny" });
+  await settled(t);
+  const conversation = await talk(t);
+  fake.behave = (request) => ({ status: 503, body: { error: { message: `cannot take: ${request.json.input.join(" ")}` } } });
+  await t.api("POST", `/conversations/${conversation.id}/messages`, { content: "Nobody may know of the violet umbrella.", reply: false });
+  await until(async () => /violet umbrella/.test((await embedder(t)).error), "its trouble is told");
+  assert.match(t.logText(), /the endpoint is left alone/);
+  assert.doesNotMatch(t.logText(), /violet umbrella/);
+  await fake.close();
+  await t.stop();
+});
+
 test("a stop in the middle of embedding is prompt; what is left is done by the next start", async () => {
   const fake = await startEmbedder();
   let t = await start();
