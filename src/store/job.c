@@ -276,10 +276,33 @@ enum err job_add(struct tx *tx, const char *kind, int64_t user_id, struct str pa
     return job_add_for(tx, kind, user_id, 0, payload, run_at_ms, job_id);
 }
 
+/* 0: none. */
+static int64_t equal_in_line(struct tx *tx, const char *kind, int64_t user_id, int64_t works_on,
+                             struct str payload, int64_t due_ms) {
+    struct stmt *s =
+        DB_SQL(tx_db(tx), "SELECT id FROM job WHERE kind = :kind AND works_on = :works_on "
+                          "AND state = 'queued' AND run_at <= :due AND user_id IS :user "
+                          "AND payload = :payload LIMIT 1");
+    bind_str(s, ":kind", str_from(kind));
+    bind_id(s, ":works_on", works_on);
+    bind_int(s, ":due", due_ms);
+    bind_id(s, ":user", user_id);
+    bind_str(s, ":payload", payload);
+    return stmt_int(s, 0);
+}
+
 enum err job_add_for(struct tx *tx, const char *kind, int64_t user_id, int64_t works_on,
                      struct str payload, int64_t run_at_ms, int64_t *job_id) {
     int64_t now_ms = clock_now_ms(), id = id_new();
     int64_t due_ms = run_at_ms != 0 ? run_at_ms : now_ms;
+    int64_t equal_id = 0;
+    if (works_on != 0)
+        equal_id = equal_in_line(tx, kind, user_id, works_on, payload, due_ms);
+    if (equal_id != 0) {
+        if (job_id != NULL)
+            *job_id = equal_id;
+        return E_OK;
+    }
     struct stmt *s = DB_SQL(
         tx_db(tx),
         "INSERT INTO job (id, kind, user_id, works_on, payload, run_at, created_at, updated_at) "

@@ -36,7 +36,8 @@ void job_drain(void); /* takes no more; what runs is cancelled politely */
 MUST_USE enum err job_add(struct tx *tx, const char *kind, int64_t user_id, struct str payload,
                           int64_t run_at_ms, int64_t *job_id);
 /* The same for work on one thing, by its id: of a kind, one such job runs at a time, and the others
- * wait in line, after a death of the process too. */
+ * wait in line, after a death of the process too. One with the same payload that is due and has not
+ * begun yet does for both: then *job_id is that one's, and nothing is added. */
 MUST_USE enum err job_add_for(struct tx *tx, const char *kind, int64_t user_id, int64_t works_on,
                               struct str payload, int64_t run_at_ms, int64_t *job_id);
 void job_progress(struct job *job, int64_t done, int64_t total);

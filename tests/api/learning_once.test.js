@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { serve, start, until } from "./harness.js";
-import { hurry, jobsDone } from "./talks.js";
+import { hurry, importTalk, jobsDone, messagesOf } from "./talks.js";
 import { startFake } from "../fakes/endpoint.js";
 
 const isLearning = (request) => /You keep the memory of/.test(request.text);
@@ -39,4 +39,31 @@ test("a talk is learnt from by one job at a time: after a death no window is pai
   await jobsDone(server, "memory.learn");
   const again = asked.slice(before).flatMap(({ towns }) => towns);
   assert.deepEqual(again.filter((town, i) => again.indexOf(town) !== i), [], `read twice since: ${JSON.stringify(asked.slice(before).map(({ towns }) => towns.length))}`);
+});
+
+test("who asks for a whole talk again and again has it read once more, not as often as they asked", async (context) => {
+  let windows = 0;
+  const fake = await startFake({ script: (request) => {
+    if (!isLearning(request)) return { reply: "I see." };
+    windows++;
+    return { wait_ms: 1000, reply: JSON.stringify({ memories: [] }) };
+  } });
+  context.after(() => fake.close());
+  const server = await start();
+  context.after(() => server.stop());
+  const model = await server.api("POST", "/admin/models", { name: "Fake", provider: "openai", base_url: fake.url, model: "gpt-fake" });
+  assert.ok((await server.api("PUT", "/admin/routes", { routes: [{ name: "default", model_ids: [model.json.id] }] })).status < 300);
+  const { id } = await importTalk(server, messagesOf(20, (n) => `I saw town ${n} on the way.`));
+  const extract = async () => {
+    const answer = await server.api("POST", "/memory/extract", { conversation_id: id });
+    assert.equal(answer.status, 202, answer.text);
+    return answer.json.job_id;
+  };
+  const first = await extract();
+  await until(() => windows === 1, "the model is asked");
+  const again = await Promise.all(Array.from({ length: 6 }, extract));
+  assert.deepEqual([...new Set(again)].length, 1, "one more waits in line");
+  assert.notEqual(again[0], first, "the first has begun");
+  await jobsDone(server, "memory.learn");
+  assert.equal(windows, 2);
 });

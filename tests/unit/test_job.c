@@ -294,6 +294,26 @@ static void jobs_that_work_on_one_thing_run_one_after_another(void **state) {
     job_drain();
 }
 
+static void what_waits_in_line_already_is_not_added_again(void **state) {
+    (void)state;
+    job_start(plain, 0);
+    seen.is_slow = true;
+    int64_t first = add_for(7, "all");
+    settle();
+    int64_t second = add_for(7, "all"); /* the first has begun, and may have looked already */
+    assert_int_not_equal(second, first);
+    assert_int_equal(add_for(7, "all"), second);
+    assert_int_not_equal(add_for(7, "some"), second);
+    assert_int_not_equal(add_for(8, "all"), second);
+    settle();
+    while (seen.slow_count > 0) {
+        end_slow(E_OK);
+        settle();
+    }
+    assert_int_equal(seen.runs, 4);
+    job_drain();
+}
+
 static void jobs_come_in_the_order_of_their_moments(void **state) {
     (void)state;
     int64_t now_ms = clock_now_ms();
@@ -816,6 +836,7 @@ int main(void) {
         IN_STORE(nothing_is_asked_while_nothing_is_due),
         IN_STORE(a_kind_keeps_its_limit_and_does_not_hold_others),
         IN_STORE(jobs_that_work_on_one_thing_run_one_after_another),
+        IN_STORE(what_waits_in_line_already_is_not_added_again),
         IN_STORE(jobs_come_in_the_order_of_their_moments),
         IN_STORE(a_retryable_failure_comes_again_later_and_at_last_is_dead),
         IN_STORE(other_failures_are_dead_at_once),
