@@ -146,7 +146,7 @@ static const char *decorators_forbid(const struct texts *texts,
 
 /* What no text can change; NULL when it must be asked. */
 static const char *always_silent(const struct prepared_entry *entry) {
-    if (!entry->entry->enabled)
+    if (!entry->is_enabled)
         return "it is switched off";
     if (entry->content.len == 0)
         return "it has no content";
@@ -165,7 +165,7 @@ static const char *ask_keys(struct candidate *candidate, const struct texts *tex
     if (key == NULL)
         return is_only_patterns(&entry->keys) ? "its keys are patterns, which do not fire yet"
                                               : "none of its keys is there";
-    bool needs_secondary = entry->entry->selective && entry->secondary.count > 0;
+    bool needs_secondary = entry->is_selective && entry->secondary.count > 0;
     if (needs_secondary && !secondary_allows(texts, entry))
         return "its secondary keys do not allow it";
     const char *forbidden = decorators_forbid(texts, entry);
@@ -183,7 +183,7 @@ static void ask(struct scanner *scanner, struct candidate *candidate) {
     candidate->silence = always_silent(entry);
     if (candidate->silence)
         return;
-    if (entry->entry->constant || entry->is_always) {
+    if (entry->is_constant || entry->is_always) {
         candidate->reason = "constant";
         return;
     }
@@ -237,8 +237,8 @@ static void fire(struct scanner *scanner) {
 static double weight(const struct candidate *candidate) {
     if (candidate->entry->yields)
         return -INFINITY;
-    double priority = candidate->entry->entry->priority;
-    return isnan(priority) ? candidate->entry->entry->insertion_order : priority;
+    double priority = candidate->entry->priority;
+    return isnan(priority) ? candidate->entry->insertion_order : priority;
 }
 
 static int by_weight(const void *a, const void *b) {
@@ -274,7 +274,7 @@ static int by_prompt_order(const void *a, const void *b) {
     const struct candidate *x = *(struct candidate *const *)a, *y = *(struct candidate *const *)b;
     if (x->is_dropped != y->is_dropped)
         return x->is_dropped ? 1 : -1;
-    double p = x->entry->entry->insertion_order, q = y->entry->entry->insertion_order;
+    double p = x->entry->insertion_order, q = y->entry->insertion_order;
     if (p != q)
         return p < q ? -1 : 1;
     return x->place > y->place ? 1 : -1;
@@ -286,16 +286,15 @@ static struct lore_hit hit_of(struct arena *arena, const struct candidate *candi
     const struct prepared_entry *entry = candidate->entry;
     return (struct lore_hit){
         .lorebook_id = candidate->book->id,
-        .entry_id = entry->entry->id,
+        .entry_id = entry->id,
         .book = str_dup(arena, candidate->book->name),
         .entry = str_dup(arena, entry->shown),
         .content = str_dup(arena, entry->content),
         .key = candidate->key ? str_dup(arena, candidate->key->shown) : STR_NONE,
         .reason = candidate->reason,
-        .position =
-            str_eq(entry->position, STR("before_char")) ? STR("before_char") : STR("after_char"),
-        .insertion_order = entry->entry->insertion_order,
-        .priority = entry->entry->priority,
+        .position = entry->is_before ? STR("before_char") : STR("after_char"),
+        .insertion_order = entry->insertion_order,
+        .priority = entry->priority,
         .tokens = entry->tokens,
         .is_dropped = candidate->is_dropped,
     };

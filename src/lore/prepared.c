@@ -67,10 +67,10 @@ static struct key_list split_keys(struct keys_room *room, struct str keys, struc
 }
 
 /* What few entries have is kept beside them: a book of many must stay small. */
-static void read_decorators(struct keys_room *room, struct prepared_entry *p,
+static void read_decorators(struct keys_room *room, struct prepared_entry *p, struct str content,
                             struct manner manner) {
     struct decorators decorators;
-    p->content = str_trim(decorators_read(p->entry->content, &decorators));
+    p->content = str_dup(room->arena, str_trim(decorators_read(content, &decorators)));
     p->is_always = decorators.is_always;
     p->is_never = decorators.is_never;
     p->yields = decorators.yields;
@@ -93,22 +93,21 @@ static bool is_true(const struct json_value *value) {
 static void read_extensions(struct prepared_entry *p, const struct json_value *extensions,
                             struct manner *manner) {
     int64_t logic = json_int(json_member(extensions, "selectiveLogic"), AND_ANY);
-    int64_t position = json_int(json_member(extensions, "position"), 1);
     p->logic = logic >= AND_ANY && logic <= AND_ALL ? (enum logic)logic : AND_ANY;
     p->depth = json_int(json_member(extensions, "scan_depth"), -1);
     p->is_deaf = is_true(json_member(extensions, "exclude_recursion"));
     p->is_mute = is_true(json_member(extensions, "prevent_recursion"));
     p->is_late = is_true(json_member(extensions, "delay_until_recursion"));
-    p->position = position == 0 ? STR("before_char") : STR("after_char");
+    p->is_before = json_int(json_member(extensions, "position"), 1) == 0;
     manner->is_word = json_bool(json_member(extensions, "match_whole_words"), true);
     manner->is_exact = json_bool(json_member(extensions, "case_sensitive"), false);
 }
 
-static struct str shown_name(const struct prepared_entry *p) {
-    struct str first = p->keys.count > 0 ? p->keys.at[0].shown : STR("");
-    return p->entry->name.len > 0      ? p->entry->name
-           : p->entry->comment.len > 0 ? p->entry->comment
-                                       : first;
+static struct str shown_name(struct arena *arena, const struct lore_entry *entry,
+                             const struct key_list *keys) {
+    if (entry->name.len > 0 || entry->comment.len > 0)
+        return str_dup(arena, entry->name.len > 0 ? entry->name : entry->comment);
+    return keys->count > 0 ? keys->at[0].shown : STR("");
 }
 
 static void prepare_entry(struct keys_room *room, const struct lore_entry *entry,
@@ -116,7 +115,14 @@ static void prepare_entry(struct keys_room *room, const struct lore_entry *entry
     struct manner manner;
     struct arena scratch;
     const struct json_value *extensions = NULL;
-    p->entry = entry;
+    *p = (struct prepared_entry){
+        .id = entry->id,
+        .insertion_order = entry->insertion_order,
+        .priority = entry->priority,
+        .is_enabled = entry->enabled,
+        .is_constant = entry->constant,
+        .is_selective = entry->selective,
+    };
     arena_init(&scratch);
     if (entry->extensions.len > 2 &&
         json_parse(&scratch, entry->extensions, &extensions, NULL) != E_OK)
@@ -126,12 +132,12 @@ static void prepare_entry(struct keys_room *room, const struct lore_entry *entry
     if (entry->case_sensitive >= 0)
         manner.is_exact = entry->case_sensitive;
     if (entry->position.at)
-        p->position = entry->position;
+        p->is_before = str_eq(entry->position, STR("before_char"));
     p->keys = read_keys(room, entry->keys, manner);
     p->secondary = read_keys(room, entry->secondary_keys, manner);
-    read_decorators(room, p, manner);
+    read_decorators(room, p, entry->content, manner);
     p->has_more_keys = room->left == 0;
-    p->shown = shown_name(p);
+    p->shown = shown_name(room->arena, entry, &p->keys);
     p->tokens = p->content.len > 0 ? tokens_estimate(p->content) : 0;
 }
 
@@ -142,7 +148,7 @@ void prepare(struct arena *arena, const struct lore_book *book, struct prepared_
         prepare_entry(&room, &book->entries[i], &(*entries)[i]);
 }
 
-#define BLOCK_BYTES 4096 /* a book of forty short entries is forty kilobytes: hundreds are kept */
+#define BLOCK_BYTES 4096 /* a book of forty short entries is twenty kilobytes: hundreds are kept */
 
 /* --- the cache ------------------------------------------------------------------------------ */
 
@@ -166,23 +172,37 @@ static void add_newest(struct prepared_book *prepared) {
     list_add_last(cache.books.next, &prepared->node);
 }
 
-static enum err remember(struct db *db, int64_t book_id, struct prepared_book **out) {
+static struct prepared_book *prepared_new(const struct lore_book *book) {
     struct prepared_book *prepared = calloc(1, sizeof(*prepared));
     BUG_IF(prepared == NULL);
     arena_init(&prepared->arena);
     prepared->arena.block_bytes = BLOCK_BYTES;
-    enum err err = lore_store_load(db, &prepared->arena, book_id, &prepared->book);
-    if (err != E_OK) {
-        arena_release(&prepared->arena);
-        free(prepared);
-        return err;
+    prepare(&prepared->arena, book, &prepared->entries);
+    prepared->book = (struct lore_book){
+        .id = book->id,
+        .name = str_dup(&prepared->arena, book->name),
+        .scan_depth = book->scan_depth,
+        .token_budget = book->token_budget,
+        .recursive_scanning = book->recursive_scanning,
+        .updated_at = book->updated_at,
+        .entry_count = book->entry_count,
+    };
+    return prepared;
+}
+
+static enum err remember(struct db *db, int64_t book_id, struct prepared_book **out) {
+    struct arena scratch;
+    struct lore_book book;
+    arena_init(&scratch);
+    enum err err = lore_store_load(db, &scratch, book_id, &book);
+    if (err == E_OK) {
+        *out = prepared_new(&book);
+        map_put_id(&cache.by_id, book_id, *out);
+        add_newest(*out);
+        cache.bytes += (*out)->arena.used_bytes;
     }
-    prepare(&prepared->arena, &prepared->book, &prepared->entries);
-    map_put_id(&cache.by_id, book_id, prepared);
-    add_newest(prepared);
-    cache.bytes += prepared->arena.used_bytes;
-    *out = prepared;
-    return E_OK;
+    arena_release(&scratch);
+    return err;
 }
 
 enum err prepared_load(struct db *db, int64_t character_id, const struct prepared_book **out) {

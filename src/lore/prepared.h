@@ -25,18 +25,20 @@ enum logic {
     AND_ALL
 }; /* of secondary keys, as SillyTavern numbers them */
 
-/* One entry, ready to be asked. Texts are the prepared book's. */
+/* One entry, ready to be asked: all that a scan needs of it, and nothing else. Texts are the arena's. */
 struct prepared_entry {
-    const struct lore_entry *entry;
-    struct str content; /* without decorators */
-    struct str shown;   /* name, comment or first key */
-    struct str position;
+    int64_t id;
+    struct str content;               /* without decorators */
+    struct str shown;                 /* name, comment or first key */
+    double insertion_order, priority; /* as the entry's */
     struct key_list keys, secondary, excluded;
     struct key_list *additional; /* of each list, one key must be there too */
     size_t additional_count;
     enum logic logic;
     int64_t depth; /* messages; -1: the book's */
     int64_t tokens;
+    bool is_enabled, is_constant, is_selective;
+    bool is_before;                   /* the character's description */
     bool has_more_keys;               /* which are not looked for: the book has too many */
     bool is_always, is_never, yields; /* as decorators say */
     bool is_deaf;                     /* exclude_recursion: other entries cannot fire it */
@@ -47,11 +49,11 @@ struct prepared_entry {
 struct prepared_book {
     struct list node; /* in the cache, newest use first */
     struct arena arena;
-    struct lore_book book;
+    struct lore_book book; /* what holds for all entries; those it has not */
     struct prepared_entry *entries;
 };
 
-/* The book must outlive the result; everything new is the arena's. */
+/* Nothing of the result is the book's. */
 void prepare(struct arena *arena, const struct lore_book *book, struct prepared_entry **entries);
 /* The book of a character out of the cache, or out of the database into it. Valid until
  * prepared_trim(). E_ABSENT when there is none. */
