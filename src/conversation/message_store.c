@@ -25,6 +25,11 @@
     "m.hidden, m.external_id, m.revision, m.created_at, m.updated_at, v.place, v.state, v.content, "            \
     "v.reasoning, v.model, v.finish_reason, v.prompt_tokens, v.reply_tokens"
 
+/* What a prompt is made of, in the order that said_from_row reads. */
+#define SAID_COLUMNS                                                                          \
+    "m.id, m.parent_id, m.parent_variant, m.role, m.author_name, m.variant_count, m.hidden, " \
+    "m.created_at, v.place, v.content"
+
 static int64_t column_or(struct stmt *s, int column, int64_t fallback) {
     return column_is_null(s, column) ? fallback : column_int(s, column);
 }
@@ -64,6 +69,21 @@ static void message_from_row(struct stmt *s, struct arena *arena, struct message
         .finish_reason = column_str_dup(s, 18, arena),
         .prompt_tokens = column_or(s, 19, -1),
         .reply_tokens = column_or(s, 20, -1),
+    };
+}
+
+static void said_from_row(struct stmt *s, struct arena *arena, struct message *m) {
+    *m = (struct message){
+        .id = column_id(s, 0),
+        .parent_id = column_id(s, 1),
+        .parent_variant = column_or(s, 2, -1),
+        .role = column_word(s, 3, arena),
+        .author_name = column_str_dup(s, 4, arena),
+        .swipe_count = column_int(s, 5),
+        .hidden = column_bool(s, 6),
+        .created_at = column_time(s, 7),
+        .swipe_index = column_int(s, 8),
+        .content = column_str_dup(s, 9, arena),
     };
 }
 
@@ -118,27 +138,39 @@ static bool stretch_before(struct db *db, struct stretch *stretch) {
 }
 
 /* A page of one stretch is one statement: most pages need no other. */
-static enum err stretch_read(struct db *db, struct arena *arena, int64_t conversation_id,
-                             const struct stretch *stretch, int64_t before_id, size_t limit,
-                             struct message *items, size_t *count) {
-    struct stmt *s = DB_SQL(db, "SELECT " MESSAGE_COLUMNS " FROM message m "
-                                "JOIN variant v ON v.message_id = m.id AND v.place = m.chosen "
-                                "WHERE m.branch_id = COALESCE(:branch, "
-                                "    (SELECT branch_id FROM message "
-                                "     WHERE id = :upto AND conversation_id = :conversation)) "
-                                "  AND m.id < :before AND m.deleted_at IS NULL "
-                                "ORDER BY m.id DESC "
-                                "LIMIT :limit");
-    bool is_before = before_id > 0 && before_id <= stretch->upto_id;
+#define STRETCH(columns)                                            \
+    "SELECT " columns " FROM message m "                            \
+    "JOIN variant v ON v.message_id = m.id AND v.place = m.chosen " \
+    "WHERE m.branch_id = COALESCE(:branch, "                        \
+    "    (SELECT branch_id FROM message "                           \
+    "     WHERE id = :upto AND conversation_id = :conversation)) "  \
+    "  AND m.id < :before AND m.deleted_at IS NULL "                \
+    "ORDER BY m.id DESC "                                           \
+    "LIMIT :limit"
+
+struct page_ask {
+    int64_t conversation_id, leaf_id, before_id;
+    size_t limit;
+    bool is_for_prompt; /* SAID_COLUMNS are enough */
+};
+
+static enum err stretch_read(struct db *db, struct arena *arena, const struct page_ask *ask,
+                             const struct stretch *stretch, struct message *items, size_t *count) {
+    struct stmt *s = ask->is_for_prompt ? DB_SQL(db, STRETCH(SAID_COLUMNS))
+                                        : DB_SQL(db, STRETCH(MESSAGE_COLUMNS));
+    bool is_before = ask->before_id > 0 && ask->before_id <= stretch->upto_id;
     bind_id(s, ":branch", stretch->branch_id);
     bind_id(s, ":upto", stretch->upto_id);
-    bind_id(s, ":conversation", conversation_id);
-    bind_int(s, ":before", is_before ? before_id : stretch->upto_id + 1);
-    bind_int(s, ":limit", (int64_t)(limit - *count));
-    while (*count < limit && stmt_row(s)) {
+    bind_id(s, ":conversation", ask->conversation_id);
+    bind_int(s, ":before", is_before ? ask->before_id : stretch->upto_id + 1);
+    bind_int(s, ":limit", (int64_t)(ask->limit - *count));
+    while (*count < ask->limit && stmt_row(s)) {
         struct message *message = &items[(*count)++];
-        message_from_row(s, arena, message);
-        message->conversation_id = conversation_id;
+        if (ask->is_for_prompt)
+            said_from_row(s, arena, message);
+        else
+            message_from_row(s, arena, message);
+        message->conversation_id = ask->conversation_id;
     }
     return stmt_done(s);
 }
@@ -169,27 +201,40 @@ static enum err show_followed_over_the_end(struct db *db, struct arena *arena, i
     return err != E_OK ? err : show_followed(db, arena, &child, newest);
 }
 
-enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id, int64_t leaf_id,
-                      int64_t before_id, size_t limit, struct message **items, size_t *count) {
-    *items = arena_alloc(arena, sizeof(struct message) * limit); /* each is written whole */
+static enum err page_read(struct db *db, struct arena *arena, const struct page_ask *ask,
+                          struct message **items, size_t *count) {
+    *items = arena_alloc(arena, sizeof(struct message) * ask->limit); /* each is written whole */
     *count = 0;
-    struct stretch stretch = {.upto_id = leaf_id};
+    struct stretch stretch = {.upto_id = ask->leaf_id};
     do {
-        enum err err =
-            stretch_read(db, arena, conversation_id, &stretch, before_id, limit, *items, count);
+        enum err err = stretch_read(db, arena, ask, &stretch, *items, count);
         if (err != E_OK)
             return err;
-        if (*count == limit)
+        if (*count == ask->limit)
             break;
-        if (stretch.branch_id == 0 && !stretch_of_leaf(db, conversation_id, leaf_id, &stretch))
+        if (stretch.branch_id == 0 &&
+            !stretch_of_leaf(db, ask->conversation_id, ask->leaf_id, &stretch))
             return E_ABSENT;
     } while (stretch_before(db, &stretch));
     enum err err = E_OK;
     if (*count > 0)
-        err = show_followed_over_the_end(db, arena, leaf_id, before_id, &(*items)[0]);
+        err = show_followed_over_the_end(db, arena, ask->leaf_id, ask->before_id, &(*items)[0]);
     for (size_t i = 1; i < *count && err == E_OK; i++)
         err = show_followed(db, arena, &(*items)[i - 1], &(*items)[i]);
     return err;
+}
+
+enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id, int64_t leaf_id,
+                      int64_t before_id, size_t limit, struct message **items, size_t *count) {
+    struct page_ask ask = {conversation_id, leaf_id, before_id, limit, false};
+    return page_read(db, arena, &ask, items, count);
+}
+
+enum err message_page_said(struct db *db, struct arena *arena, int64_t conversation_id,
+                           int64_t leaf_id, int64_t before_id, size_t limit, struct message **items,
+                           size_t *count) {
+    struct page_ask ask = {conversation_id, leaf_id, before_id, limit, true};
+    return page_read(db, arena, &ask, items, count);
 }
 
 static int64_t newest_child(struct db *db, int64_t message_id, int64_t place) {

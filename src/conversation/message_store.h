@@ -23,6 +23,10 @@ MUST_USE enum err message_load(struct db *db, struct arena *arena, int64_t conve
 MUST_USE enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id,
                                int64_t leaf_id, int64_t before_id, size_t limit,
                                struct message **items, size_t *count);
+/* The same for a prompt: of each message only what SAID_COLUMNS names is read. */
+MUST_USE enum err message_page_said(struct db *db, struct arena *arena, int64_t conversation_id,
+                                    int64_t leaf_id, int64_t before_id, size_t limit,
+                                    struct message **items, size_t *count);
 /* Where a path goes on from a variant of a message: the newest child again and again. The message
  * itself when nothing follows. */
 int64_t message_deepest(struct db *db, int64_t message_id, int64_t place);

@@ -255,8 +255,8 @@ static enum err recall_history(struct turn *turn) {
                              turn->history_count < HISTORY_LIMIT;) {
         struct message *page;
         enum err err =
-            message_page(store_reader(), &turn->prompt_arena, turn->order.conversation_id,
-                         turn->leaf_id, before, HISTORY_PAGE, &page, &count);
+            message_page_said(store_reader(), &turn->prompt_arena, turn->order.conversation_id,
+                              turn->leaf_id, before, HISTORY_PAGE, &page, &count);
         if (err != E_OK)
             return err;
         for (size_t i = 0; i < count; i++) {

@@ -12,6 +12,8 @@
  */
 #include "model/tokens.h"
 
+#include <string.h>
+
 #include "base/banned.h"
 
 #define LETTER_ENGLISH 25
@@ -23,7 +25,7 @@
 #define SCALE_MOST     2.0
 #define SCALE_STEP     0.2 /* share of a new reading: five replies to get used to a model */
 #define LEAST_READING  64  /* tokens; shorter prompts are mostly the template's own */
-#define BLOCK          32  /* characters that are counted together */
+#define SLOW_POINTS    8   /* taken one by one before eight bytes are tried again */
 
 /* Code points of a range and what one costs, in hundredths of a token. Sorted; what is missing is
  * an emoji or rarer. */
@@ -99,23 +101,41 @@ struct tally {
     int64_t fixed;                /* hundredths */
 };
 
-/* Most text is ASCII: a block of it is counted without looking at one character after the other (the compiler makes
- * vectors of loops of this length). False: something else is among it. */
-static bool tally_block(const char *text, struct tally *tally) {
-    unsigned char letters = 0, spaces = 0, digits = 0, high = 0;
-    for (int i = 0; i < BLOCK; i++) {
-        unsigned char c = (unsigned char)text[i];
-        high |= c;
-        letters += (unsigned char)((c | 32) - 'a') < 26;
-        spaces += c == ' ';
-        digits += (unsigned char)(c - '0') < 10;
+/* Most text is ASCII, and is counted eight bytes at a time: a sum sets the top bit of each byte that is not below a
+ * border, which no byte under 0x80 can carry over to its neighbour. */
+#define EACH(byte) (0x0101010101010101U * (byte))
+#define TOPS       EACH(0x80)
+
+static uint64_t not_below(uint64_t bytes, unsigned border) {
+    return bytes + EACH(0x80 - border);
+}
+
+/* One in each byte that is from `first` to `last`. */
+static uint64_t between(uint64_t bytes, unsigned first, unsigned last) {
+    return (not_below(bytes, first) & ~not_below(bytes, last + 1) & TOPS) >> 7;
+}
+
+/* The sum of the bytes, which is at most 255. */
+static int sum_of(uint64_t bytes) {
+    return (int)((bytes * EACH(1)) >> 56);
+}
+
+/* Up to the first that is not ASCII; gives how far. */
+static size_t tally_ascii(struct str text, struct tally *tally) {
+    size_t at = 0;
+    for (uint64_t bytes; at + sizeof bytes <= text.len; at += sizeof bytes) {
+        memcpy(&bytes, text.at + at, sizeof bytes);
+        if ((bytes & TOPS) != 0)
+            break;
+        int letters = sum_of(between(bytes | EACH(0x20), 'a', 'z'));
+        int spaces = sum_of(between(bytes, ' ', ' '));
+        int digits = sum_of(between(bytes, '0', '9'));
+        int marks = (int)sizeof bytes - letters - spaces - digits;
+        tally->ascii += letters;
+        tally->spaces += spaces;
+        tally->fixed += digits * DIGIT + marks * ASCII_MARK;
     }
-    if (high >= 0x80)
-        return false;
-    tally->ascii += letters;
-    tally->spaces += spaces;
-    tally->fixed += digits * DIGIT + (BLOCK - letters - spaces - digits) * ASCII_MARK;
-    return true;
+    return at;
 }
 
 static void tally_point(unsigned point, struct tally *tally) {
@@ -133,12 +153,8 @@ static struct tally tally_of(struct str text) {
     struct tally tally = {0};
     unsigned point;
     for (size_t at = 0; at < text.len;) {
-        size_t end = at + BLOCK;
-        if (end <= text.len && tally_block(text.at + at, &tally)) {
-            at = end;
-            continue;
-        }
-        while (at < text.len && at < end) {
+        at += tally_ascii(str_of(text.at + at, text.len - at), &tally);
+        for (int i = 0; i < SLOW_POINTS && at < text.len; i++) {
             at += take(text, at, &point);
             tally_point(point, &tally);
         }
