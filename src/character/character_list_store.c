@@ -15,10 +15,18 @@
 
 #include "base/banned.h"
 
+/* The age gate says what somebody may have, the preference content_tier what they want to be shown:
+ * without one that is all ages. Asked once for a statement, not for a row. */
+#define IS_SHOWN_BY_TIER                                                                          \
+    "(c.content_tier = 'all_ages' OR c.owner_id = :user OR instr((SELECT "                        \
+    "CASE WHEN is_adult THEN CASE json_extract(preferences, '$.content_tier') WHEN 'adult' THEN " \
+    "'mature adult' WHEN 'mature' THEN 'mature' ELSE '' END ELSE '' END "                         \
+    "FROM user WHERE id = :user), c.content_tier) > 0) "
+
 /* What appears in lists and searches. */
 #define IS_LISTED                                                               \
     "c.deleted_at IS NULL AND (c.owner_id = :user OR c.visibility = 'public') " \
-    "AND " CHARACTER_MAY_BY_TIER
+    "AND " IS_SHOWN_BY_TIER
 
 /* --- lists ---------------------------------------------------------------------------------- */
 
@@ -90,7 +98,7 @@ static void bind_page(struct stmt *s, const struct character_list *list) {
     "AND c.visibility <> 'public' AND c.deleted_at IS NULL AND c.id < :before "
 #define PUBLIC_HALF                                                             \
     "SELECT " SUMMARY_COLUMNS "FROM character c WHERE c.visibility = 'public' " \
-    "AND c.deleted_at IS NULL AND c.id < :before AND " CHARACTER_MAY_BY_TIER
+    "AND c.deleted_at IS NULL AND c.id < :before AND " IS_SHOWN_BY_TIER
 
 static enum err list_all(struct db *db, struct character_list *list) {
     struct stmt *s = DB_SQL(db, OWN_HALF "UNION ALL " PUBLIC_HALF "ORDER BY 1 DESC LIMIT :limit");
@@ -273,7 +281,7 @@ enum err pool_character_store_tags(struct db *db, struct arena *arena, int64_t u
             "UNION ALL "
             "SELECT t.tag FROM character c CROSS JOIN character_tag t ON t.character_id = c.id "
             "WHERE c.visibility = 'public' AND c.deleted_at IS NULL AND c.id > 0 "
-            "AND c.owner_id <> :user AND " CHARACTER_MAY_BY_TIER ") "
+            "AND c.owner_id <> :user AND " IS_SHOWN_BY_TIER ") "
             "GROUP BY tag ORDER BY 2 DESC, 1 LIMIT :limit");
     bind_id(s, ":user", user_id);
     bind_int(s, ":limit", limit);

@@ -108,3 +108,36 @@ test("an API key does not declare an age", async () => {
   assert.equal((await t.api("POST", "/auth/verify-age", { is_adult: true }, { token: key })).status, 403);
   assert.equal((await t.api("GET", "/users/me", undefined, as(mia))).json.is_adult, false);
 });
+
+test("an adult is shown what they chose, and all ages before they chose; what is theirs or linked to is there in any case", async () => {
+  const reader = await t.newUser({ name: "Rita" });
+  await declare(reader, true);
+  const made = {};
+  for (const content_tier of ["all_ages", "mature", "adult"]) made[content_tier] = (await make({ name: `Velvet ${content_tier}`, content_tier, visibility: "public", tags: [`velvet ${content_tier}`] }, adult)).id;
+  const own = await make({ name: "Velvet mine", content_tier: "adult" }, reader);
+  const names = (answer) => { assert.equal(answer.status, 200, answer.text); return answer.json.items.map((item) => item.name ?? item.tag).filter((name) => /velvet/i.test(name)).sort(); };
+  const shown = async () => ({
+    list: names(await t.api("GET", "/characters?limit=100", undefined, as(reader))),
+    search: names(await t.api("GET", "/characters/search?q=velvet", undefined, as(reader))),
+    tags: names(await t.api("GET", "/tags?limit=100", undefined, as(reader))),
+  });
+  const expected = (...tiers) => {
+    const some = [...tiers.map((tier) => `Velvet ${tier}`), "Velvet mine"].sort();
+    return { list: some, search: some, tags: tiers.map((tier) => `velvet ${tier}`).sort() };
+  };
+  const choose = async (content_tier) => assert.equal((await t.api("PATCH", "/users/me/preferences", { content_tier }, as(reader))).status, 200);
+  assert.deepEqual(await shown(), expected("all_ages"));
+  await choose("mature");
+  assert.deepEqual(await shown(), expected("all_ages", "mature"));
+  await choose("adult");
+  assert.deepEqual(await shown(), expected("all_ages", "mature", "adult"));
+  assert.deepEqual(names(await t.api("GET", "/characters?limit=100&tier=mature", undefined, as(reader))), ["Velvet mature"]);
+  await choose("all_ages");
+  assert.deepEqual(names(await t.api("GET", "/characters?limit=100&tier=adult", undefined, as(reader))), ["Velvet mine"]);
+  assert.equal((await t.api("GET", `/characters/${made.adult}`, undefined, as(reader))).status, 200, "a link leads there");
+  await choose("adult");
+  await declare(reader, false);
+  assert.deepEqual(await shown(), expected("all_ages"), "a choice of then does not outlive the age");
+  assert.equal((await t.api("GET", `/characters/${made.adult}`, undefined, as(reader))).status, 404);
+  assert.equal((await t.api("GET", `/characters/${own.id}`, undefined, as(reader))).status, 200);
+});

@@ -9,6 +9,7 @@ before(async () => {
   mia = await t.newUser({ name: "Mia" });
   adult = await t.newUser({ name: "Addie" });
   assert.equal((await t.api("POST", "/auth/verify-age", { is_adult: true }, { token: adult.token })).status, 200);
+  assert.equal((await t.api("PATCH", "/users/me/preferences", { content_tier: "adult" }, { token: adult.token })).status, 200);
 });
 after(() => t.stop());
 
