@@ -63,7 +63,8 @@ const struct setting limit_settings[] = {
      .fallback = "256",
      .min = 0,
      .max = 1000000,
-     .help = "Open connections for each address; 0 for no limit. Trusted proxies have none."},
+     .help =
+         "Open connections for each address (of IPv6 for each network of 64 bits); 0 for no limit. Trusted proxies have none."},
     {.section = "limits",
      .key = "connections",
      .type = SETTING_INT,
