@@ -34,14 +34,15 @@
 #include <uv.h>
 #include "base/banned.h"
 
-#define BACKLOG           1024
-#define ACCEPTS_PER_EVENT 64 /* then those already here get their turn */
-#define RETRY_MS          200
-#define SOCKETS_LIMIT     8
-#define SYSTEMD_FIRST_FD  3
-#define SPARE_DESCRIPTORS 64
-#define REFUSED_LIMIT     256 /* connections above the limit that are still told so */
-#define ADDRESS_BYTES     64
+#define BACKLOG            1024
+#define ACCEPTS_PER_EVENT  64 /* then those already here get their turn */
+#define RETRY_MS           200
+#define SOCKETS_LIMIT      8
+#define SYSTEMD_FIRST_FD   3
+#define SPARE_DESCRIPTORS  64
+#define FEWEST_CONNECTIONS 16  /* fewer are no server: one page opens six */
+#define REFUSED_LIMIT      256 /* connections above the limit that are still told so */
+#define ADDRESS_BYTES      64
 
 METRIC_COUNTER(accepted, "troupe_connections_accepted_total", "Connections accepted.");
 METRIC_COUNTER(refused, "troupe_connections_refused_total", "Connections above a limit.");
@@ -433,10 +434,23 @@ static void make_ready(void) {
     loop_on_stopped(stop_now, NULL);
 }
 
+/* Else it would say that it listens, and take nobody in. */
+static bool has_descriptors(struct str address) {
+    if (listener.descriptors >= SPARE_DESCRIPTORS + FEWEST_CONNECTIONS)
+        return true;
+    log_error("net",
+              "too few descriptors to serve anybody; raise the limit of open files (ulimit -n)",
+              LF_STR("address", address), LF_INT("limit", listener.descriptors),
+              LF_INT("needed", SPARE_DESCRIPTORS + FEWEST_CONNECTIONS));
+    return false;
+}
+
 enum err listener_start(struct str address) {
     int fd = -1;
     if (listener.count == 0)
         make_ready();
+    if (!has_descriptors(address))
+        return E_LIMIT;
     int inherited = listener.count == 0 ? systemd_count() : 0;
     if (inherited > 0)
         return adopt_systemd(inherited);

@@ -151,6 +151,26 @@ test("a second server on the same folder refuses; a taken port is named", async 
   rmSync(other, { recursive: true });
 });
 
+test("a process that may open too few files to take anybody in says so and does not start; one that may open just enough serves", async () => {
+  const dir = folder(), limited = join(dir, "limited");
+  for (const [files, code] of [[79, 1], [80, 0]]) {
+    writeFileSync(limited, `#!/bin/sh\nulimit -n ${files}\nexec "$@"\n`, { mode: 0o700 });
+    const child = spawn(limited, [binary, "serve", "--data", join(dir, "data"), "--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+    let out = "", log = "";
+    child.stderr.on("data", (bytes) => (log += bytes));
+    child.stdout.on("data", async (bytes) => {
+      out += bytes;
+      const url = out.match(/listening on (\S+)\n/)?.[1];
+      if (!url) return;
+      log += (await fetch(`${url}/healthz`)).status;
+      child.kill("SIGTERM");
+    });
+    assert.equal(await new Promise((resolve) => child.on("close", resolve)), code, log);
+    assert.match(log, code ? /too few descriptors.*"limit":79,"needed":80/ : /200/);
+  }
+  rmSync(dir, { recursive: true });
+});
+
 test("systemd is told: READY when it serves, STOPPING when it ends", async () => {
   const dir = folder(), path = join(dir, "notify");
   const received = [];
