@@ -1,8 +1,8 @@
 /*
  * One way in for a value, whatever its source: `config_set` judges the text by the row's type and
- * bounds, and either stores it or adds a line to the problems. File, environment and flags only find
- * the row and name the place ("troupe.ini line 12", "TROUPE_LIMITS_BURST"). The file's way there is
- * config_file.c.
+ * bounds, and either stores it or adds a line to the problems. File, environment and flags only
+ * find the row and name the place ("troupe.ini line 12", "TROUPE_LIMITS_BURST"). The file's way
+ * there is config_file.c.
  */
 #include "base/config.h"
 

@@ -188,8 +188,8 @@ static bool is_frame_marker(int marker) {
     return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
 }
 
-/* Frames, tables and scans; of the APPn the density, the colour profile and Adobe's transform. A JFIF
- * head that is longer than 14 bytes holds a small picture of what was there before it was cut. */
+/* Frames, tables and scans; of the APPn the density, the colour profile and Adobe's transform. A
+ * JFIF head of more than 14 bytes holds a small picture of what was there before it was cut. */
 static bool keeps_segment(int marker, struct str data) {
     switch (marker) {
     case APP0:

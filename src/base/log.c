@@ -3,11 +3,11 @@
  * allocation, so that even "out of memory" can be said, and nothing that comes in can break out of
  * its string.
  *
- * Nobody waits long for whoever reads the lines. A pipe, socket or terminal is asked first (poll); one
- * that has no room for PATIENCE_MS costs this line and those behind it, without another wait, until
- * it has room again; then the first line says how many were lost. A line is no longer than what a pipe
- * takes in one piece when it takes anything (PIPE_BUF), so the write that follows does not wait
- * either, and lines of different threads or processes do not mix.
+ * Nobody waits long for whoever reads the lines. A pipe, socket or terminal is asked first (poll);
+ * one that has no room for PATIENCE_MS costs this line and those behind it, without another wait,
+ * until it has room again; then the first line says how many were lost. A line is no longer than
+ * what a pipe takes in one piece when it takes anything (PIPE_BUF), so the write that follows does
+ * not wait either, and lines of different threads or processes do not mix.
  */
 #include "base/log.h"
 

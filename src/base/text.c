@@ -171,7 +171,8 @@ static struct str fold_ascii(struct arena *arena, struct str s) {
     return (struct str){out, s.len};
 }
 
-/* The bytes of the mark at `at` that has a place of its own among others (the first is U+0300), or 0. */
+/* The bytes of the mark at `at` that has a place of its own among others (the first is U+0300), or
+ * 0. */
 static size_t mark_at(struct str s, size_t at) {
     uint32_t code_point;
     if ((unsigned char)s.at[at] < 0xCC)
@@ -182,8 +183,8 @@ static size_t mark_at(struct str s, size_t at) {
                : 0;
 }
 
-/* utf8proc puts a row of marks into order by exchanging neighbours: its time grows with the square of
- * the row. Marks beyond MARKS_IN_ROW are left out. */
+/* utf8proc puts a row of marks into order by exchanging neighbours: its time grows with the square
+ * of the row. Marks beyond MARKS_IN_ROW are left out. */
 static struct str bound_marks(struct arena *arena, struct str s) {
     char *out = NULL;
     size_t n = 0, row = 0, len;

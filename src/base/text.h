@@ -16,10 +16,10 @@ size_t text_length(struct str s); /* code points */
 struct str text_cut(struct str s,
                     size_t count); /* at most `count` code points, never inside a character */
 struct str text_cut_bytes(struct str s, size_t bytes); /* at most so many bytes, likewise */
-/* Case-folded, canonically composed, marks kept (30 in a row at most): for comparing keys and names. What
- * is not UTF-8 is repaired first. */
+/* Case-folded, canonically composed, marks kept (30 in a row at most): for comparing keys and
+ * names. What is not UTF-8 is repaired first. */
 struct str text_fold(struct arena *arena, struct str s);
-/* Folded, with accents and other marks off: "Café" is "cafe". For finding, not for telling apart. */
+/* Folded, with accents and other marks off: "Café" is "cafe". To find, not to tell apart. */
 struct str text_bare(struct arena *arena, struct str s);
 /* Replaces what is not UTF-8 by U+FFFD, one for each maximal part (Unicode 15 section 3.9); whole
  * text is given back as it is. */

@@ -3,10 +3,10 @@
  *
  * The file is mapped, and the mapping is queued as any other bytes of an owner: the connection's
  * write hands the kernel a piece at a time as the peer takes it, and the kernel copies from its own
- * cache. Nothing of ours reads the bytes (but those of a file so small that it is copied at once), so a
- * disk that fails in between ends the connection (EFAULT) and not the process (SIGBUS). What is cold is
- * read while the loop waits, a few milliseconds for what one write takes; for a file that was made
- * within a day that is the exception.
+ * cache. Nothing of ours reads the bytes (but those of a file so small that it is copied at once),
+ * so a disk that fails in between ends the connection (EFAULT) and not the process (SIGBUS). What
+ * is cold is read while the loop waits, a few milliseconds for what one write takes; for a file
+ * that was made within a day that is the exception.
  *
  * The file must not be cut or written while it is sent. Removing its name is fine.
  */

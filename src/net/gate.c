@@ -244,7 +244,7 @@ static bool check_forgery(struct exchange *exchange) {
 
 /* --- crowd, and all of it --------------------------------------------------------------------- */
 
-/* Health and pages are answered also then: they cost nothing, and somebody must see what is wrong. */
+/* Health and pages are answered also then: they cost nothing, and somebody must see what goes on. */
 static bool check_crowd(struct exchange *exchange) {
     if (!is_product(exchange->request.route) || !http_is_crowded())
         return true;

@@ -1,8 +1,10 @@
 /*
- * The second half of the gate: the body, before it is read (its length, its type, whether its sender
- * waits to be asked for it) and when it is here (JSON, the rows of body and query); then the handler.
+ * The second half of the gate: the body, before it is read (its length, its type, whether its
+ * sender waits to be asked for it) and when it is here (JSON, the rows of body and query); then the
+ * handler.
  *
- * A POST with an Idempotency-Key goes to its handler by way of what was answered to that key before.
+ * A POST with an Idempotency-Key goes to its handler by way of what was answered to that key
+ * before.
  */
 #include "base/check.h"
 #include "base/json.h"

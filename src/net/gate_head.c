@@ -1,10 +1,10 @@
 /*
- * The first half of the gate, which asks the head alone and no route: whether its framing can be read in
- * one way only, what it asks for and of which host, who is at the other end, and which pages may read
- * the answer.
+ * The first half of the gate, which asks the head alone and no route: whether its framing can be
+ * read in one way only, what it asks for and of which host, who is at the other end, and which
+ * pages may read the answer.
  *
- * Proxies are believed by their address (net.trusted_proxies), line by line and from the right: what
- * stands left of the first address that is none of theirs, anybody can have written.
+ * Proxies are believed by their address (net.trusted_proxies), line by line and from the right:
+ * what stands left of the first address that is none of theirs, anybody can have written.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -142,8 +142,8 @@ static bool is_address(struct str address) {
     return uv_inet_pton(AF_INET, text, bytes) == 0 || uv_inet_pton(AF_INET6, text, bytes) == 0;
 }
 
-/* One line of addresses from its right end on; *address is the last one that may be believed. True when
- * nothing further left may: anybody could have written it. */
+/* One line of addresses from its right end on; *address is the last one that may be believed. True
+ * when nothing further left may: anybody could have written it. */
 static bool take_forwarded(struct str list, struct str *address) {
     do {
         size_t comma = list.len;
@@ -160,8 +160,8 @@ static bool take_forwarded(struct str list, struct str *address) {
     return false;
 }
 
-/* Lines of one name are one list (RFC 9110 section 5.3). A proxy that does not join them (HAProxy) adds
- * its own behind what the client wrote, so the last one counts first. */
+/* Lines of one name are one list (RFC 9110 section 5.3). A proxy that does not join them (HAProxy)
+ * adds its own behind what the client wrote, so the last one counts first. */
 static struct str forwarded_for(const struct request *request) {
     struct str address = request->address;
     for (size_t i = request->header_count; i > 0; i--)
@@ -228,7 +228,7 @@ static void allow_origin(struct exchange *exchange) {
                      "RateLimit-Reset, Content-Disposition"));
 }
 
-/* --- all of it --------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 bool gate_judge_head(struct exchange *exchange) {
     if (!check_framing(exchange) || !check_target(exchange) || !check_host(exchange))

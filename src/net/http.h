@@ -116,8 +116,8 @@ void http_answered(struct exchange *exchange, int status);
 /* The request left HTTP: the exchange goes without an end of its own. */
 void http_handed_over(struct exchange *exchange, int status);
 void exchange_let_go(void *exchange);
-/* http_read.c: takes bytes of the exchange's head or body, and calls the gate when either is whole. How
- * many belonged to this request. */
+/* http_read.c: takes bytes of the exchange's head or body, and calls the gate when either is whole.
+ * How many belonged to this request. */
 size_t http_read(struct exchange *exchange, struct str bytes);
 void http_read_init(void);
 void http_read_release(struct exchange *exchange); /* what it has of head and body */
@@ -133,7 +133,8 @@ const struct route *router_find(struct exchange *exchange, unsigned *allow);
 extern struct router_hooks router_hooks_now;
 void openapi_release(void);
 
-/* gate.c and its halves: everything between a whole head and the handler. False: it has been answered. */
+/* gate.c and its halves: everything between a whole head and the handler. False: it has been
+ * answered. */
 bool gate_admit(struct exchange *exchange);
 /* Reads the fields of body and query, then runs the handler. */
 void gate_dispatch(struct exchange *exchange);

@@ -20,8 +20,8 @@ extern struct limits limits;
 extern const struct setting limit_settings[];
 
 /*
- * Whom an address stands for: itself, or of IPv6 the network of its first 64 bits, for whoever has one
- * address of it has all 2^64. Borrows from `address` or from `text`.
+ * Whom an address stands for: itself, or of IPv6 the network of its first 64 bits, for whoever has
+ * one address of it has all 2^64. Borrows from `address` or from `text`.
  */
 #define LIMIT_NETWORK_BYTES 52
 struct str limit_network(struct str address, char text[LIMIT_NETWORK_BYTES]);

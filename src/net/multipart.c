@@ -19,9 +19,9 @@
 #define MULTIPART_HEAD_BYTES 4096
 #define NAME_MAX_BYTES       255
 
-/* Where the quoted text that begins at `at` ends: at its second quote, or at the end of the value when it
- * has none. Browsers write %22 for a quote; a backslash escapes only a quote, so that Windows paths of
- * old browsers survive until their folders are cut. */
+/* Where the quoted text that begins at `at` ends: at its second quote, or at the end of the value
+ * when it has none. Browsers write %22 for a quote; a backslash escapes only a quote, so that
+ * Windows paths of old browsers survive until their folders are cut. */
 static size_t quote_end(struct str value, size_t at) {
     for (size_t i = at + 1; i < value.len; i++) {
         if (value.at[i] == '"')
@@ -84,8 +84,8 @@ static bool is_boundary(struct str s) {
     return true;
 }
 
-/* The first delimiter at or behind `from`: where it begins, and the first byte behind it. One search
- * for all of it: a body of nothing but dashes has a beginning of one at every byte. */
+/* The first delimiter at or behind `from`: where it begins, and the first byte behind it. One
+ * search for all of it: a body of nothing but dashes has a beginning of one at every byte. */
 static bool delimiter_find(const struct multipart *multipart, size_t from, size_t *begin,
                            size_t *end) {
     char text[4 + BOUNDARY_MAX] = "\r\n--";

@@ -622,8 +622,8 @@ static void a_peer_that_leaves_is_told_of_once(void **state) {
     assert_int_equal(gone_calls, 1);
 }
 
-/* The writer or a pool thread may be at work in the arena of a request that waits: what the loop does
- * when the peer leaves must not touch it. */
+/* The writer or a pool thread may be at work in the arena of a request that waits: what the loop
+ * does when the peer leaves must not touch it. */
 static void a_peer_that_leaves_lets_the_arena_be(void **state) {
     (void)state;
     struct rig rig;

@@ -126,8 +126,8 @@ static const struct {
     {S(""), S(""), "empty"},
 };
 
-/* utf8proc sorts a run of marks by exchanging neighbours: without a bound a megabyte of them would hold
- * the loop for minutes. What a person could write is not changed by the bound. */
+/* utf8proc sorts a run of marks by exchanging neighbours: without a bound a megabyte of them would
+ * hold the loop for minutes. What a person could write is not changed by the bound. */
 static void a_run_of_marks_is_bounded(void **state) {
     (void)state;
     enum { MARKS = 500000 };
