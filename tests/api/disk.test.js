@@ -99,7 +99,11 @@ for (const [name, kinds, error] of [["a full disk", ROOM | NAMES, ENOSPC], ["a d
       ["POST", "/auth/login", { email: t.owner.email, password: "a long enough pass phrase" }]];
     for (const [method, path, body] of writes) isRefused(await t.api(method, path, body), `${method} ${path}`);
     assert.ok(d.failures() > 0);
-    assert.equal((await t.api("GET", "/readyz")).status, 503);
+    gone.push("and once more");
+    await until(async () => { // a neighbour's write that changes nothing goes through, and says that all is well
+      isRefused(await say(t, talk, "and once more"), "a message");
+      return (await t.api("GET", "/readyz")).status === 503;
+    }, "it is not ready");
     assert.equal((await t.api("GET", "/healthz")).status, 200);
     assert.deepEqual((await said(t, talk)).filter((text) => text !== "Good evening."), kept);
     assert.equal((await t.api("GET", `/characters/${character.id}`)).json.name, "Ada");
