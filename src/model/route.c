@@ -483,15 +483,25 @@ struct route_plan route_plan(struct str route) {
     return plan;
 }
 
-/* began may not come before route_start has returned, so the first model, too, is asked later in
- * this turn of the loop. */
-static void begin(void *ctx) {
+static void go_on(void *ctx) {
     struct route_call *call = ctx;
     MAGIC_CHECK(call, CALL_MAGIC);
     if (call->is_cancelled)
         tell_failed(call);
     else
         try_next(call);
+}
+
+/* The first model is asked at once: its request leaves in this turn of the loop, before people are
+ * told anything. The end may not come before route_start has returned, so the others come later. */
+static void begin(struct route_call *call) {
+    if (!enter(call))
+        return;
+    if (prepare(call))
+        return ask(call);
+    queue_leave(&call->place);
+    call->at++;
+    loop_later(go_on, call);
 }
 
 struct route_call *route_start(struct str route, struct chat_request *request,
@@ -514,7 +524,7 @@ struct route_call *route_start(struct str route, struct chat_request *request,
         call->models[i] = models[i]->id;
     if (call->count == 0)
         call->count = 1; /* the Understudy: id 0 */
-    loop_later(begin, call);
+    begin(call);
     return call;
 }
 

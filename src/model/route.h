@@ -39,7 +39,8 @@ struct route_plan {
 struct route_plan route_plan(struct str route);
 
 /* request->endpoint and the sampling ceilings are filled per model. The request must stay until done
- * or failed, which come exactly once, later; what it points to as chat.h says. */
+ * or failed, which come exactly once, later; what it points to as chat.h says. began and queued may
+ * come before this returns. */
 struct route_call *route_start(struct str route, struct chat_request *request,
                                const struct route_events *events, void *ctx);
 void route_cancel(struct route_call *call); /* failed(E_CANCELLED) comes, later */

@@ -384,7 +384,8 @@ static void streams_of_a_full_house_are_read_in_turns(void **state) {
         assert_memory_equal(calls[i].body + 6 * PIECES, large, sizeof large - 1);
         visits += i < STREAMS ? calls[i].visits : 0;
     }
-    assert_in_range(calls[STREAMS].visits, PIECES, 10000);
+    assert_in_range(calls[STREAMS].visits, PIECES / 2,
+                    10000); /* on a busy machine some come together */
     /* A visit each 100 ms; some while the house filled; the large piece in parts. */
     assert_in_range(visits / STREAMS, 1, (size_t)took_ms / 100 + 10);
 }
