@@ -182,7 +182,8 @@ static enum err writer_create(struct tx *tx, void *ctx) {
     int64_t chosen = c->greeting.swipe_index;
     c->greeting.swipe_index = 0;
     struct str shown = chosen == 0 ? c->greeting.content : c->more_greetings[chosen - 1];
-    err = message_append(tx, &c->greeting, conversation_line(&arena, shown));
+    err =
+        message_append(tx, &(struct message *){&c->greeting}, 1, conversation_line(&arena, shown));
     if (err == E_OK && c->more_count > 0)
         err = message_add_greetings(tx, c->greeting.id, c->more_greetings, c->more_count, chosen,
                                     c->greeting.created_at);

@@ -158,22 +158,40 @@ static enum err move_head(struct tx *tx, int64_t conversation_id, int64_t head_i
     return stmt_run_one(s);
 }
 
-enum err message_append(struct tx *tx, struct message *m, struct str last_line) {
-    int64_t forked_off_id = 0;
-    enum err err = place_on_branch(tx_db(tx), m, &forked_off_id);
-    if (err == E_OK) /* the first change, because it is the last that may refuse */
-        err = move_head(tx, m->conversation_id, m->id, last_line, m->updated_at);
-    if (err == E_OK && forked_off_id != 0)
-        err = branch_insert(tx, m->branch_id, m->conversation_id, forked_off_id, m->parent_id,
-                            m->created_at);
-    if (err == E_OK)
-        err = message_insert(tx, m);
+static enum err append_one(struct tx *tx, const struct message *m) {
+    enum err err = message_insert(tx, m);
     if (err == E_OK)
         err = insert_variant(tx, m->id, m->swipe_index, m->state, m->content, m->created_at);
     /* What streams is touched at its end. */
     return err != E_OK || str_eq(m->state, STR("streaming"))
                ? err
                : memory_touch_message(tx, m->id, m->conversation_id);
+}
+
+/* Right behind a message that this write appends as well: nothing is to be looked up. */
+static void place_behind(struct message *m, const struct message *before) {
+    m->parent_id = before->id;
+    m->parent_variant = before->swipe_index;
+    m->branch_id = before->branch_id;
+}
+
+enum err message_append(struct tx *tx, struct message *const *messages, size_t count,
+                        struct str last_line) {
+    int64_t forked_off_id = 0;
+    struct message *first = messages[0];
+    const struct message *last = messages[count - 1];
+    enum err err = place_on_branch(tx_db(tx), first, &forked_off_id);
+    if (err == E_OK) /* the first change, because it is the last that may refuse */
+        err = move_head(tx, first->conversation_id, last->id, last_line, last->updated_at);
+    if (err == E_OK && forked_off_id != 0)
+        err = branch_insert(tx, first->branch_id, first->conversation_id, forked_off_id,
+                            first->parent_id, first->created_at);
+    for (size_t i = 0; i < count && err == E_OK; i++) {
+        if (i > 0)
+            place_behind(messages[i], messages[i - 1]);
+        err = append_one(tx, messages[i]);
+    }
+    return err;
 }
 
 enum err message_insert_said(struct tx *tx, const struct message *m, const struct str *texts) {

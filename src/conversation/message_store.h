@@ -65,10 +65,12 @@ MUST_USE enum err prompt_load(struct db *db, struct arena *arena, int64_t messag
  * trunk. */
 MUST_USE enum err branch_insert(struct tx *tx, int64_t id, int64_t conversation_id,
                                 int64_t parent_id, int64_t fork_message_id, int64_t now);
-/* Appends to the path: to the head as it is now, or after `message->parent_id` when that is not 0.
- * Picks or makes the branch, sets the head, touches the conversation. Fills branch_id, parent_id,
- * parent_variant of *message. E_ABSENT when the conversation is gone. */
-MUST_USE enum err message_append(struct tx *tx, struct message *message, struct str last_line);
+/* Appends messages to the path, one behind the other: the first to the head as it is now, or after its
+ * `parent_id` when that is not 0. Picks or makes the branch, sets the head, touches the conversation,
+ * whose `last_line` (STR_NONE: stays) is shown in lists. Fills branch_id, parent_id, parent_variant of
+ * each. E_ABSENT when the conversation is gone: then nothing was changed. */
+MUST_USE enum err message_append(struct tx *tx, struct message *const *messages, size_t count,
+                                 struct str last_line);
 /* A message whose place on its path is known, with `swipe_count` texts (an import). The head and the
  * conversation's times are the caller's, and so are its words. */
 MUST_USE enum err message_insert_said(struct tx *tx, const struct message *message,

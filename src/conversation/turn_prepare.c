@@ -181,20 +181,22 @@ static enum err writer_record(struct tx *tx, void *ctx) {
     struct turn *turn = ctx;
     struct message *said = &turn->recording.said, *reply = &turn->recording.reply;
     int64_t now = clock_now_ms();
-    enum err err = E_OK;
     if (turn->order.kind == TURN_REGENERATE)
         return variant_begin(tx, turn->order.conversation_id, reply->id, &reply->swipe_index, now);
     if (turn->order.kind == TURN_CONTINUE)
         return variant_reopen(tx, reply->id, reply->swipe_index, turn->order.user_id, now);
-    if (said->id != 0) {
-        struct arena arena;
-        arena_init(&arena);
-        err = message_append(tx, said, conversation_line(&arena, said->content));
-        arena_release(&arena);
-    }
-    if (err == E_OK && reply->id != 0)
-        err = message_append(tx, reply, STR_NONE);
-    else if (err == E_OK) /* nothing follows that would count it */
+    struct message *spoken[2];
+    size_t count = 0;
+    if (said->id != 0)
+        spoken[count++] = said;
+    if (reply->id != 0)
+        spoken[count++] = reply;
+    struct arena arena;
+    arena_init(&arena);
+    struct str line = said->id != 0 ? conversation_line(&arena, said->content) : STR_NONE;
+    enum err err = message_append(tx, spoken, count, line);
+    arena_release(&arena);
+    if (err == E_OK && reply->id == 0) /* nothing follows that would count it */
         err = memory_said(tx, &(struct memory_said){.conversation_id = turn->order.conversation_id,
                                                     .user_id = turn->order.user_id,
                                                     .count = 1,

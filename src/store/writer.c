@@ -19,28 +19,6 @@
  * A function that fails is rolled back alone. A failure that ends the transaction (disk full, I/O
  * error, failed COMMIT) fails every function of the batch with E_STORAGE: nothing of it is stored.
  *
- * The log. Two things made commits slow now and then, and each hid the other (SQLite 3.40, ext4,
- * commits of 16 rows, at real-time priority so that waiting for a core does not count):
- *
- *                                       p50      p99     p99.9
- *   checkpoint every 1,000 pages     185 us   1.7 ms    2.3 ms    SQLite's default
- *   no checkpoints, a growing log    254 us   0.6 ms    1.7 ms    up to 4 ms in some runs
- *   this file                        200 us   0.3 ms    5.9 ms
- *
- * By default the commit that crosses 1,000 pages pays for the checkpoint; with large batches that
- * is every thirtieth. Without checkpoints the log grows for ever, and each fdatasync has to commit
- * the file's new size and blocks through the file system's journal: another thread of the kernel,
- * and other people's dirty data with it.
- *
- * So the log is given 16 MiB of written zeros when the writer has something in it and nothing to do
- * (fallocate is no help: unwritten extents go through the journal too), SQLite keeps the file's
- * size when it starts over, and checkpoints run when nothing came for LOG_IDLE_WAIT_MS, or when the
- * log has reached LOG_LIMIT_PAGES: under load every page is rewritten many times, so a longer log
- * is also less to write back. What remains are steps of 4 ms when another process holds the core to
- * which the sync returns: the kernel's tick, not the disk.
- *
- * Only this connection ever checkpoints: SQLite before 3.51.3 has a race between checkpointers.
- *
  * Invariants: only this thread uses `db`. `lock` guards the queue; what the loop has collected is
  * the loop thread's alone.
  */
@@ -53,36 +31,30 @@
 #include "loop/mailbox.h"
 #include "store/db_inside.h"
 #include "store/store.h"
+#include "store/wal.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
-#define PAGE_BYTES       4096
-#define FRAME_BYTES      (PAGE_BYTES + 24) /* a page in the log with its header */
-#define LOG_PAGES        4096              /* 16 MiB: what the log is grown to at once */
-#define LOG_LIMIT_PAGES  16384             /* 64 MiB: written back even if more is waiting */
-#define LOG_IDLE_PAGES   256         /* 1 MiB: worth writing back when nothing else is to do */
-#define LOG_IDLE_WAIT_MS 200         /* nothing came for so long */
-#define SLACK_WAIT_MS    1000        /* the house has gone quiet */
-#define LOG_HELD_WAIT_MS 5000        /* likewise, after a reader was in the way */
-#define GROW_CHUNK_BYTES (64 * 1024) /* SQLite's file layer takes less than 128 KiB at once */
+#define SLACK_WAIT_MS 1000   /* the house has gone quiet */
+#define SLICE_NS      100000 /* the shortest there is; a message needs as long */
 
 METRIC_COUNTER(commits, "troupe_store_commits_total", "Transactions committed.");
 METRIC_COUNTER(writes, "troupe_store_writes_total", "Write functions run.");
 METRIC_COUNTER(failures, "troupe_store_failures_total",
                "Batches that the disk or the database refused.");
 METRIC_HISTOGRAM(commit_time, "troupe_store_commit_seconds", "Time of COMMIT, with its sync.");
-METRIC_HISTOGRAM(checkpoint_time, "troupe_store_checkpoint_seconds",
-                 "Time of writing the log back.");
-METRIC_GAUGE(log_pages, "troupe_store_log_pages",
-             "Pages in the write-ahead log after the last commit.");
 
 struct tx {
     struct db *db;
@@ -131,13 +103,8 @@ static struct {
     bool has_ended;         /* likewise: it was open once */
 
     struct db *db;
-    bool may_checkpoint;
     void (*give_back)(void);
-    bool has_grown;          /* the log has been given its size */
-    bool has_slack;          /* something ran since memory was last given back */
-    bool must_empty_log;     /* it holds what was forgotten */
-    bool is_held;            /* a reader kept the last checkpoint from ending */
-    int checkpoint_at_pages; /* moves up while a reader holds the log */
+    bool has_slack; /* something ran since memory was last given back */
     sqlite3_stmt *control[CONTROL_COUNT];
 } writer;
 
@@ -308,7 +275,8 @@ static bool in_transaction(void) {
 
 /* Usually freed pages keep their bytes until they are used again (db.c: secure_delete). */
 void tx_overwrite_freed(struct tx *tx, bool and_log) {
-    writer.must_empty_log |= and_log;
+    if (and_log)
+        wal_must_be_emptied();
     tx->overwrites =
         db_script(tx->db, "PRAGMA secure_delete = ON", "overwriting freed pages") == E_OK;
 }
@@ -374,7 +342,6 @@ static bool commit(void) {
         return false;
     }
     metric_add(&commits, 1);
-    metric_set(&log_pages, writer.db->wal_pages);
     atomic_fetch_add(&commit_count, 1);
     return true;
 }
@@ -405,81 +372,12 @@ static void run_batch(struct write *batch) {
     answer(batch);
 }
 
-/* --- the log ---------------------------------------------------------------------------------- */
-
-/* Writes zeros behind the log up to its full size; the caller holds the write lock. */
-static int write_zeros(sqlite3_file *log) {
-    static const char zeros[GROW_CHUNK_BYTES];
-    sqlite3_int64 size = 0, full = (sqlite3_int64)LOG_PAGES * FRAME_BYTES;
-    int result = log->pMethods->xFileSize(log, &size);
-    while (result == SQLITE_OK && size < full) {
-        int len = full - size < GROW_CHUNK_BYTES ? (int)(full - size) : GROW_CHUNK_BYTES;
-        result = log->pMethods->xWrite(log, zeros, len, size);
-        size += len;
-    }
-    return result == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : result;
-}
-
-static void grow_log(void) {
-    sqlite3_file *log = NULL;
-    writer.has_grown = true; /* also when it fails: commits then grow the log themselves, slower */
-    if (sqlite3_file_control(writer.db->sqlite, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) !=
-            SQLITE_OK ||
-        log == NULL || log->pMethods == NULL || control(BEGIN) != SQLITE_OK)
-        return;
-    int result = write_zeros(log);
-    control(ROLLBACK);
-    if (result != SQLITE_OK)
-        log_warn("store", "log could not be given its size",
-                 LF_Z("reason", sqlite3_errstr(result)));
-}
-
-static void checkpoint(void) {
-    int pages = 0, done = 0;
-    int64_t began_us = clock_mono_us();
-    int result = sqlite3_wal_checkpoint_v2(writer.db->sqlite, "main", SQLITE_CHECKPOINT_PASSIVE,
-                                           &pages, &done);
-    metric_observe_us(&checkpoint_time, clock_mono_us() - began_us);
-    if (result != SQLITE_OK)
-        db_failed(writer.db, result, "checkpoint");
-    bool is_whole = result == SQLITE_OK && done == pages;
-    if (is_whole)
-        writer.db->wal_pages = 0; /* the next commit begins at the front of the file */
-    /* A reader that stays in an old state keeps the log from starting over: try again when it has
-     * grown by as much. */
-    writer.is_held = !is_whole;
-    writer.checkpoint_at_pages =
-        is_whole ? LOG_LIMIT_PAGES : writer.db->wal_pages + LOG_LIMIT_PAGES;
-}
-
-/* What stood in the log is gone from the file; it is given its size again later. A reader in the way is
- * not waited for, because a write may come at any moment: there is another try. */
-static void empty_log(void) {
-    sqlite3_busy_timeout(writer.db->sqlite, 0);
-    int result = sqlite3_wal_checkpoint_v2(writer.db->sqlite, "main", SQLITE_CHECKPOINT_TRUNCATE,
-                                           NULL, NULL);
-    sqlite3_busy_timeout(writer.db->sqlite, WRITER_BUSY_MS);
-    writer.is_held = result == SQLITE_BUSY;
-    if (result != SQLITE_OK && result != SQLITE_BUSY)
-        db_failed(writer.db, result, "emptying the log");
-    if (result == SQLITE_BUSY)
-        return;
-    writer.must_empty_log = writer.has_grown = false;
-    writer.db->wal_pages = 0;
-    writer.checkpoint_at_pages = LOG_LIMIT_PAGES;
-}
-
-static bool has_log_work(void) {
-    if (writer.may_checkpoint && writer.must_empty_log)
-        return true;
-    return writer.may_checkpoint && writer.db->wal_pages >= (writer.has_grown ? LOG_IDLE_PAGES : 1);
-}
+/* --- idle ------------------------------------------------------------------------------------- */
 
 /* How long nothing must have come before do_idle_work() is called; 0 when it has nothing to do. */
 static int64_t idle_wait_ms(void) {
-    if (has_log_work())
-        return writer.is_held ? LOG_HELD_WAIT_MS : LOG_IDLE_WAIT_MS;
-    return writer.has_slack ? SLACK_WAIT_MS : 0;
+    int64_t wait_ms = wal_wait_ms();
+    return wait_ms != 0 ? wait_ms : writer.has_slack ? SLACK_WAIT_MS : 0;
 }
 
 /* What a busy moment needed and an idle house does not: pages in SQLite's cache, free heap of every
@@ -493,14 +391,10 @@ static void give_back_memory(void) {
 }
 
 static void do_idle_work(void) {
-    if (!has_log_work())
-        give_back_memory();
-    else if (writer.must_empty_log)
-        empty_log();
-    else if (!writer.has_grown)
-        grow_log();
+    if (wal_wait_ms() != 0)
+        wal_do_work();
     else
-        checkpoint();
+        give_back_memory();
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -539,13 +433,30 @@ static struct write *next_batch(void) {
     return batch;
 }
 
+/* Asks the kernel for short slices (Linux 6.12; older ones and some containers take no notice): then a
+ * writer that is woken goes before the loop, which has been running for longer and may share its
+ * core, and the message is on its way to the disk while the loop recalls. */
+static void ask_for_short_slices(void) {
+    struct { /* struct sched_attr of sched_setattr(2), which Debian 12's C library does not know */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } wanted = {.size = sizeof wanted,
+                .policy = SCHED_OTHER,
+                .nice = getpriority(PRIO_PROCESS, 0),
+                .runtime_ns = SLICE_NS};
+    (void)syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
 static void *run_thread(void *ctx) {
     (void)ctx;
+    ask_for_short_slices();
     for (struct write *batch; (batch = next_batch()) != NULL;) {
         run_batch(batch);
         writer.has_slack = true;
-        if (writer.may_checkpoint && writer.db->wal_pages >= writer.checkpoint_at_pages)
-            checkpoint();
+        wal_committed();
     }
     return NULL;
 }
@@ -555,10 +466,8 @@ void writer_start(struct db *db, bool may_checkpoint, bool must_empty_log,
     BUG_IF(writer.is_open);
     memset(&writer, 0, sizeof(writer));
     writer.db = db;
-    writer.may_checkpoint = may_checkpoint;
     writer.give_back = give_back;
-    writer.must_empty_log = must_empty_log;
-    writer.checkpoint_at_pages = LOG_LIMIT_PAGES;
+    wal_start(db, may_checkpoint, must_empty_log);
     atomic_store(&has_failed, false);
     queue_clear(&writer.queue);
     queue_clear(&writer.collected);

@@ -55,7 +55,7 @@ def check_includes(path, text):
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', re.S)
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|CREATE|ALTER|DROP|PRAGMA|BEGIN|ATTACH) +[\w(*\"]")
 # Pragmas, transactions and query plans of the house itself.
-SCRIPTS = {f"src/store/{name}.c" for name in ("db", "writer", "snapshot", "migrate", "inspect", "word_counts")}
+SCRIPTS = {f"src/store/{name}.c" for name in ("db", "writer", "wal", "snapshot", "migrate", "inspect", "word_counts")}
 
 def literals(text):
     """Adjacent string literals as one (offset, text), also over the lines of a macro; comments do not count."""
