@@ -10,6 +10,7 @@ import type { JobProgress, LiveEvent, Speech } from '../api/events';
 import { Live, type Listener, type LiveStatus } from '../api/live';
 import type { Id, Page } from '../api/common';
 import type { Branch, Conversation, Message, MessageAuthor, MessageRevision, Prompt, Variant } from '../api/types';
+import { backoffMs } from '../lib/backoff';
 import { t } from '../lib/i18n.svelte';
 import { Frames } from '../lib/frames';
 import { revealEnd } from '../lib/reveal';
@@ -61,6 +62,8 @@ export class Room implements Listener {
   #loads = 0;
   #again = false; // joined while messages were being read: what was said between the two is in neither
   #waiting: (() => void)[] = [];
+  #failures = 0; // readings in a row
+  #later: ReturnType<typeof setTimeout> | undefined;
   #nextKey = 1;
 
   constructor(id: Id, client: Client = theClient) {
@@ -98,13 +101,28 @@ export class Room implements Listener {
     try {
       this.#takePage(await this.#client.get<Page<Message>>(`${this.path}/messages`, { limit: PAGE_SIZE }));
       this.loaded = true;
+      this.#failures = 0;
     } catch (error) {
       if (!this.loaded) {
         this.failed = reasonOf(error);
+      } else if (isPassing(error)) {
+        this.#readLater();
       }
     } finally {
       this.#drain();
     }
+  }
+
+  /** What was shown before stays meanwhile: a reply that has ended would else hang as being spoken. */
+  #readLater(): void {
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => void this.reload(), backoffMs(this.#failures));
+    this.#failures += 1;
+  }
+
+  /** Nobody looks any more. */
+  close(): void {
+    clearTimeout(this.#later);
   }
 
   /** The newest page replaces what is shown; older messages before it stay while the path still holds together. */
@@ -212,17 +230,16 @@ export class Room implements Listener {
     }
   }
 
-  /** Resumed: the missed events follow. Otherwise the messages are read again, and what is being spoken is given whole. */
+  /** Resumed: the missed events follow. Otherwise the messages are read again, and what is being spoken is given whole; events
+   *  that still wait are older than both (the end of what one of them begins may have been missed). */
   #onJoined(resumed: boolean, streaming: Speech[]): void {
     if (resumed) {
       return;
     }
-    const speak = (): void => this.#takeSpeech(streaming);
+    this.#waiting = [(): void => this.#takeSpeech(streaming)];
     if (this.#loads > 0) {
-      this.#waiting.unshift(speak);
       this.#again = true;
     } else {
-      this.#waiting = [speak];
       void this.reload();
     }
   }
@@ -488,6 +505,11 @@ export class Room implements Listener {
   }
 }
 
+/** Trying again may help. */
+function isPassing(error: unknown): boolean {
+  return !(error instanceof ApiError) || [0, 429].includes(error.status) || error.status >= 500; // 0: no answer at all
+}
+
 /** The message as it is known, if nothing about it is new: what is drawn already is then left alone. */
 function same(known: Message | undefined, row: Message): Message {
   return known && JSON.stringify(known) === JSON.stringify(row) ? known : row;
@@ -549,6 +571,7 @@ class Rooms {
   }
 
   leave(id: Id): void {
+    this.#open.get(id)?.close();
     this.#open.delete(id);
     this.#live.leave(id);
   }

@@ -121,6 +121,23 @@ test('room: what was said after the messages were read and before the room was j
   assert.deepEqual(room.messages.map((row) => row.id), ['A', 'B', 'C']);
 });
 
+test('room: what waits from before a new join is over: the end of it may have been missed', async () => {
+  let release = (): void => {};
+  let there = [message('A')];
+  const answers: Message[][] = [];
+  const room = roomOver(() => answers.shift() ?? there, new Promise((resolve) => (release = resolve)));
+  answers.push(there);
+  const loaded = room.load();
+  room.onEvent(start('B'));
+  there = [message('A'), message('B', { content: 'all of it' })];
+  room.onEvent({ type: 'conversation:joined', data: { seq: 9, resumed: false, streaming: [] } });
+  release();
+  await loaded;
+  await settle();
+  assert.equal(room.isSpeaking, false);
+  assert.deepEqual(room.messages.map((row) => row.content), there.map((row) => row.content));
+});
+
 test('room: resumed means that the missed events follow, so nothing is read again', async () => {
   let reads = 0;
   const room = roomOver(() => (reads += 1, [message('A')]));
@@ -139,6 +156,25 @@ test('room: a reply that ended while nobody looked does not hang as speaking', a
   state = 'complete';
   room.onEvent({ type: 'conversation:joined', data: { seq: 9, resumed: false, streaming: [] } });
   await settle();
+  assert.equal(room.isSpeaking, false);
+});
+
+test('room: a reading that fails is done again, so that nothing hangs', async () => {
+  let state: Message['state'] = 'streaming';
+  let failures = 0;
+  const room = roomOver(() => {
+    if (failures > 0) {
+      failures -= 1;
+      throw new TypeError('no network');
+    }
+    return [message('A', { state })];
+  });
+  await room.load();
+  state = 'complete';
+  failures = 3; // the client itself asks three times
+  await room.reload();
+  assert.ok(room.isSpeaking);
+  await settle(1200);
   assert.equal(room.isSpeaking, false);
 });
 
