@@ -35,17 +35,32 @@ struct str str_dup(struct arena *arena, struct str s) {
     return s.at ? (struct str){str_dup_z(arena, s), s.len} : STR_NONE;
 }
 
+/* Most of what is formatted is short, and formatted once. */
 struct str str_printf(struct arena *arena, const char *format, ...) {
+    char room[256];
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(room, sizeof room, format, args);
     BUG_IF(len < 0);
     char *at = arena_alloc(arena, (size_t)len + 1);
-    vsnprintf(at, (size_t)len + 1, format, again);
+    if ((size_t)len < sizeof room)
+        memcpy(at, room, (size_t)len + 1);
+    else
+        vsnprintf(at, (size_t)len + 1, format, again);
     va_end(again);
     va_end(args);
     return (struct str){at, (size_t)len};
+}
+
+struct str str_concat(struct arena *arena, struct str a, struct str b) {
+    char *at = arena_alloc(arena, a.len + b.len + 1);
+    if (a.len > 0)
+        memcpy(at, a.at, a.len);
+    if (b.len > 0)
+        memcpy(at + a.len, b.at, b.len);
+    at[a.len + b.len] = '\0';
+    return (struct str){at, a.len + b.len};
 }
 
 bool str_eq(struct str a, struct str b) {

@@ -33,6 +33,8 @@ struct str str_dup(struct arena *arena, struct str s);
 char *str_dup_z(struct arena *arena, struct str s);
 struct str str_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* One behind the other. For long texts: formatting takes them a character at a time, twice. */
+struct str str_concat(struct arena *arena, struct str a, struct str b);
 
 bool str_eq(struct str a, struct str b);
 bool str_eq_nocase(struct str a, struct str b); /* ASCII letters only: header names, tokens */

@@ -145,9 +145,9 @@ static struct prompt_part *add_titled(struct builder *b, const char *name, int p
     struct str body = str_trim(expand(b, text));
     if (body.len == 0)
         return NULL;
-    struct str content =
-        title == NULL ? body : str_printf(b->arena, "%s\n" STR_FMT, title, STR_ARG(body));
-    return add(b, name, CHAT_SYSTEM, priority, content);
+    if (title != NULL)
+        body = str_concat(b->arena, str_printf(b->arena, "%s\n", title), body);
+    return add(b, name, CHAT_SYSTEM, priority, body);
 }
 
 static void limit_part(struct prompt_part *part, int64_t min_tokens, int64_t max_tokens) {
@@ -188,7 +188,7 @@ static void add_remembered(struct builder *b) {
     if (input->summary.len > 0) {
         struct prompt_part *part =
             add(b, "summary", CHAT_SYSTEM, PRIORITY_SUMMARY,
-                str_printf(b->arena, "What has been so far:\n" STR_FMT, STR_ARG(input->summary)));
+                str_concat(b->arena, STR("What has been so far:\n"), input->summary));
         limit_part(part, LEAST_USEFUL_TOKENS, budget / SUMMARY_SHARE);
     }
     struct str text = prompt_memory_text(b->arena, input->memories, input->memory_count,
