@@ -23,7 +23,8 @@ MUST_USE enum err message_load(struct db *db, struct arena *arena, int64_t conve
 MUST_USE enum err message_page(struct db *db, struct arena *arena, int64_t conversation_id,
                                int64_t leaf_id, int64_t before_id, size_t limit,
                                struct message **items, size_t *count);
-/* The same for a prompt: of each message only what SAID_COLUMNS names is read. */
+/* The same for a prompt: of each message only what was said, by whom and when, whether it is hidden, and its place
+ * among others (ids, variant) are read; the rest is zero. */
 MUST_USE enum err message_page_said(struct db *db, struct arena *arena, int64_t conversation_id,
                                     int64_t leaf_id, int64_t before_id, size_t limit,
                                     struct message **items, size_t *count);

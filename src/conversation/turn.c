@@ -4,8 +4,8 @@
  * The stages are listed in turn_inside.h and stand, in the order in which they happen, in
  * turn_prepare.c (before anybody hears of it), turn_speak.c (the words) and turn_keep.c (the end).
  * Each is a short function that answers NEXT, LATER (the same, when the loop has come round), WAIT
- * (an event will resume it) or FAIL; this file drives them. A turn belongs to its conversation: no connection can end it. Four events come from
- * outside, and every stage answers them the same way:
+ * (an event will resume it) or FAIL; this file drives them. A turn belongs to its conversation: no
+ * connection can end it. Four events come from outside, and every stage answers them the same way:
  *
  *   stop (the person)   what is awaited is cancelled, what was spoken is kept, finish reason `stopped`
  *   failed (the model)  route.c has tried every model that may speak before the first token; after

@@ -4,14 +4,13 @@
  * token was is decided here: the first text or thinking.
  *
  * Breaker, per model: FAILURES_IN_A_ROW failures that are the endpoint's (not ours, not the
- * person's) make it rest, twice as long each time up to REST_DOUBLINGS; what fails later and had begun
- * before the rest changes nothing. When the rest is over one
- * call may try; until it has ended the others still go by. A failure with Retry-After rests for as
- * long as was asked (ten minutes at the most), at once. Success, or a change of the model in the registry, forgets
- * everything.
+ * person's) make it rest, twice as long each time up to REST_DOUBLINGS; what fails later and had
+ * begun before the rest changes nothing. When the rest is over one call may try; until it has ended
+ * the others still go by. A failure with Retry-After rests for as long as was asked (ten minutes at
+ * the most), at once. Success, or a change of the model in the registry, forgets everything.
  *
- * The text of failures is kept while trying, so that a person reads what each endpoint said and not
- * only the last.
+ * The text of failures is kept while trying, so that a person reads what each endpoint said and
+ * not only the last.
  */
 #include "model/route.h"
 

@@ -10,7 +10,7 @@
  * - journal_mode=WAL: readers never wait for the writer, a commit is one append and one fdatasync
  * - synchronous=FULL, of the writer: the fdatasync comes before the commit returns (NORMAL would lose
  *   the last seconds with the power)
- * - wal_autocheckpoint=0: the writer decides itself when to checkpoint (writer.c); readers never do,
+ * - wal_autocheckpoint=0: the writer decides itself when to checkpoint (wal.c); readers never do,
  *   because SQLite before 3.51.3 has a race between checkpointers; and as a connection that closes last
  *   checkpoints too, readers have NO_CKPT_ON_CLOSE
  * - mmap_size above 0: reads come from the page cache without a copy; only touched pages cost memory

@@ -25,7 +25,6 @@
 
 #include "base/check.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdint.h>

@@ -6,9 +6,9 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { deflateSync } from "node:zlib";
 import WebSocket from "ws";
 import { PASSWORD, binary, lockedOut, serve, start, until } from "./harness.js";
+import { picture } from "./picture.js";
 
 const HOUR = 3600000, DAY = 24 * HOUR;
 const isSanitized = readFileSync(binary).includes("__asan_init"); // then memory is kept from being used again, and says nothing
@@ -20,21 +20,6 @@ before(async () => { t = await start(); });
 after(() => t.stop());
 
 // --- helpers ---------------------------------------------------------------------------------------------------------------
-
-const table = Array.from({ length: 256 }, (_, n) => { let c = n; for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1; return c >>> 0; });
-const crc = (bytes) => { let c = 0xffffffff; for (const b of bytes) c = table[(c ^ b) & 255] ^ (c >>> 8); return (c ^ 0xffffffff) >>> 0; };
-/** A PNG of one pixel, of a grey of its own. */
-function picture(grey) {
-  const chunk = (type, data) => {
-    const body = Buffer.concat([Buffer.from(type, "latin1"), data]), whole = Buffer.alloc(body.length + 8);
-    whole.writeUInt32BE(data.length, 0);
-    body.copy(whole, 4);
-    whole.writeUInt32BE(crc(body), body.length + 4);
-    return whole;
-  };
-  return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", Buffer.from("00000001000000010800000000", "hex")),
-    chunk("IDAT", deflateSync(Buffer.from([0, grey]))), chunk("IEND", Buffer.alloc(0))]);
-}
 
 /** Somebody who is not the owner, with calls in their name. */
 async function person(server = t, name = "Mia") {

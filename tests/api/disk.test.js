@@ -7,10 +7,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { constants } from "node:os";
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { deflateSync } from "node:zlib";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { binary, run, serve, until } from "./harness.js";
+import { picture } from "./picture.js";
 
 const { ENOSPC, EIO } = constants.errno;
 const ROOM = 1, LAST = 2, NAMES = 4;
@@ -51,20 +51,6 @@ async function beginTalk(t) {
 const said = async (t, talk) => (await t.api("GET", `/conversations/${talk.id}/messages?limit=100`)).json.items.map((item) => item.content);
 const say = (t, talk, content) => t.api("POST", `/conversations/${talk.id}/messages`, { content, reply: false });
 
-/** A PNG of one pixel, of a grey of its own. */
-const table = Array.from({ length: 256 }, (_, n) => { let c = n; for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1; return c >>> 0; });
-const crc = (bytes) => { let c = 0xffffffff; for (const b of bytes) c = table[(c ^ b) & 255] ^ (c >>> 8); return (c ^ 0xffffffff) >>> 0; };
-function picture(grey) {
-  const chunk = (type, data) => {
-    const body = Buffer.concat([Buffer.from(type, "latin1"), data]), whole = Buffer.alloc(body.length + 8);
-    whole.writeUInt32BE(data.length, 0);
-    body.copy(whole, 4);
-    whole.writeUInt32BE(crc(body), body.length + 4);
-    return whole;
-  };
-  return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", Buffer.from("00000001000000010800000000", "hex")),
-    chunk("IDAT", deflateSync(Buffer.from([0, grey]))), chunk("IEND", Buffer.alloc(0))]);
-}
 const putPicture = (t, grey) => t.api("PUT", "/users/me/avatar", picture(grey), { headers: { "content-type": "image/png" } });
 
 /** A problem that a person can read, of the kind that may be tried again. */

@@ -4,30 +4,14 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { deflateSync } from "node:zlib";
 import { start, until } from "./harness.js";
+import { picture } from "./picture.js";
 
 const HOUR = 3600000, DAY = 24 * HOUR;
 
 let t;
 before(async () => { t = await start(); });
 after(() => t.stop());
-
-const table = Array.from({ length: 256 }, (_, n) => { let c = n; for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1; return c >>> 0; });
-const crc = (bytes) => { let c = 0xffffffff; for (const b of bytes) c = table[(c ^ b) & 255] ^ (c >>> 8); return (c ^ 0xffffffff) >>> 0; };
-
-/** A PNG of one pixel, of a grey of its own. */
-function picture(grey) {
-  const chunk = (type, data) => {
-    const body = Buffer.concat([Buffer.from(type, "latin1"), data]), whole = Buffer.alloc(body.length + 8);
-    whole.writeUInt32BE(data.length, 0);
-    body.copy(whole, 4);
-    whole.writeUInt32BE(crc(body), body.length + 4);
-    return whole;
-  };
-  return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", Buffer.from("00000001000000010800000000", "hex")),
-    chunk("IDAT", deflateSync(Buffer.from([0, grey]))), chunk("IEND", Buffer.alloc(0))]);
-}
 
 const keyOf = (url) => url.split("/").pop();
 const isThere = (url) => existsSync(join(t.dir, "blobs", keyOf(url).slice(0, 2), keyOf(url).slice(2)));
